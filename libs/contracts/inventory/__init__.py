@@ -1,0 +1,1 @@
+"""Articles, their groups and tax rates, as other parts of Theke may see them."""

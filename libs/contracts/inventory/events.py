@@ -1,0 +1,12 @@
+"""Events of inventory's records."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, TAX_RATE
+from libs.domain.records import record_events
+
+ARTICLE_GROUP_EVENTS: Final = record_events(ARTICLE_GROUP, __name__)
+ARTICLE_EVENTS: Final = record_events(ARTICLE, __name__)
+TAX_RATE_EVENTS: Final = record_events(TAX_RATE, __name__)

@@ -1,0 +1,1 @@
+"""Tables, orders, payments and receipts, as other parts of Theke may see them."""

@@ -1,0 +1,175 @@
+"""What happens at tables and tills. Amounts are integers of minor units; prices, quantities and rates are decimals.
+
+Tables write to ``tab-<table>``, receipts to ``receipt-<receipt>``.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from libs.domain.events import Event, event
+
+
+class TableState(StrEnum):
+    FREE = "free"
+    OCCUPIED = "occupied"
+    NEEDS_CLEANING = "needs_cleaning"
+
+
+class LineOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A chosen option: ``surcharge`` is the price of one, ``quantity`` how many go with each unit of the article."""
+
+    option: str
+    name: str
+    surcharge: Decimal
+    quantity: int = 1
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An ordered position (open bon).
+
+    ``unit_price`` is ``price`` with all option surcharges; ``unit_price × quantity``, rounded half up, minus ``discount`` is
+    ``total``. A free article has no ``article``. ``tax_rate`` in percent is the one in force when it was ordered.
+    """
+
+    id: str
+    name: str
+    quantity: Decimal
+    price: Decimal
+    unit_price: Decimal
+    total: int
+    tax_class: int
+    tax_rate: Decimal
+    article: str | None = None
+    group: str | None = None
+    options: tuple[LineOption, ...] = ()
+    discount: int = 0
+    discount_percent: Decimal | None = None
+    course: int | None = None
+    seat: int | None = None
+    note: str | None = None
+
+
+class PaidPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How much of an ordered line a receipt settled."""
+
+    line: str
+    quantity: Decimal
+    amount: int
+
+
+class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A line as billed. ``unit_price`` includes option surcharges, and to the cent
+    ``unit_price × quantity`` (rounded half up) ``− discount = total``.
+
+    When a line is paid in parts, the cents that do not divide are in ``discount`` too, so it may be a cent off the agreed
+    share and even −1. On a void receipt quantity, discount and total are negative.
+    """
+
+    id: str
+    name: str
+    quantity: Decimal
+    unit_price: Decimal
+    total: int
+    tax_class: int
+    tax_rate: Decimal
+    article: str | None = None
+    group: str | None = None
+    options: tuple[LineOption, ...] = ()
+    discount: int = 0
+    course: int | None = None
+    seat: int | None = None
+
+
+class TaxAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """All lines of a receipt under one rate (percent): ``net + tax = gross``."""
+
+    rate: Decimal
+    net: int
+    tax: int
+    gross: int
+
+
+class PaymentTaken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """``amount`` as handed over, change not yet taken off; ``type`` is a code of ``PAYMENT_KINDS``."""
+
+    type: int
+    amount: int
+
+
+@event("tab.order_placed")
+class OrderPlaced(Event, frozen=True, kw_only=True):
+    table: str
+    order: str
+    lines: tuple[OrderLine, ...]
+    staff: str
+    at: datetime
+
+
+@event("tab.course_called")
+class CourseCalled(Event, frozen=True, kw_only=True):
+    """The kitchen may send a course (Gang abrufen)."""
+
+    table: str
+    course: int
+    staff: str
+    at: datetime
+
+
+@event("tab.lines_paid")
+class LinesPaid(Event, frozen=True, kw_only=True):
+    """A receipt settled these parts; ``leaves`` is the state the table is in from now on."""
+
+    table: str
+    receipt: str
+    parts: tuple[PaidPart, ...]
+    leaves: TableState
+    staff: str
+    at: datetime
+
+
+@event("tab.cleaned")
+class TableCleaned(Event, frozen=True, kw_only=True):
+    table: str
+    staff: str
+    at: datetime
+
+
+@event("receipt.issued")
+class ReceiptIssued(Event, frozen=True, kw_only=True):
+    """A sale, or with ``voids`` its reversal with every figure negated. ``Σ payments = gross + tip + change``."""
+
+    receipt: str
+    register: str
+    currency: str
+    lines: tuple[ReceiptLine, ...]
+    taxes: tuple[TaxAmount, ...]
+    gross: int
+    net: int
+    tax: int
+    payments: tuple[PaymentTaken, ...]
+    staff: str
+    business_day: date
+    at: datetime
+    change: int = 0
+    tip: int = 0
+    table: str | None = None
+    customer: str | None = None
+    voids: str | None = None
+
+    def series(self) -> str:
+        return f"receipt.{self.register}"
+
+
+@event("receipt.voided")
+class ReceiptVoided(Event, frozen=True, kw_only=True):
+    """Stands on the original; ``void_receipt`` is the receipt that takes it back (Stornobeleg)."""
+
+    receipt: str
+    void_receipt: str
+    staff: str
+    at: datetime

@@ -1,0 +1,1 @@
+"""The words every part of Theke shares: money, ids, principals, errors, events and deciders. No I/O."""

@@ -1,0 +1,109 @@
+"""Deciding is pure: ``decide(states, command, facts) -> Decision`` and ``evolve(state, recorded) -> state``. No I/O, no clock, no dice.
+
+An *aggregate* is a kind of stream (``receipt``, ``tab``); one stream holds the events of one thing. A command names the streams it
+needs; the batcher gives their states, the decider answers with what to write, all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from libs.domain.events import Event, Recorded
+from libs.domain.principal import Principal
+
+S = TypeVar("S")
+B = TypeVar("B")
+
+
+class Aggregate(msgspec.Struct, Generic[S], frozen=True):
+    """A kind of stream. ``at_rest(state)`` tells that nothing before this point matters any more (a table that was paid and
+    cleaned): the log remembers that version, and loading starts behind it."""
+
+    name: str
+    initial: S
+    evolve: Callable[[S, Recorded], S]
+    at_rest: Callable[[S], bool] | None = None
+
+    def stream(self, key: str) -> str:
+        return f"{self.name}-{key}"
+
+
+class Command(msgspec.Struct, Generic[B], frozen=True):
+    """What arrives: ``id`` (new things take their ids from it), ``at`` (stamped once at the gateway), who, and the body."""
+
+    id: UUID
+    at: datetime
+    principal: Principal
+    body: B
+
+    @property
+    def instance(self) -> int:
+        return self.principal.instance
+
+
+class StreamRef(msgspec.Struct, frozen=True):
+    """A stream a command reads and may write. ``new``: it must not exist yet, so it is not loaded."""
+
+    aggregate: Aggregate[Any]
+    key: str
+    new: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.aggregate.stream(self.key)
+
+
+class Claim(msgspec.Struct, frozen=True, order=True):
+    """A value that one holder at a time may have within an instance: a user name, a table number."""
+
+    scope: str
+    value: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What follows from a command: events per stream (in the order they are to be numbered) and claims taken or given up."""
+
+    writes: Mapping[str, Sequence[Event]]
+    take: tuple[Claim, ...] = ()
+    give_up: tuple[Claim, ...] = ()
+
+
+States = Mapping[str, Any]
+
+
+class Lookup(Protocol):
+    """Query tables as facts are loaded from them: many commands' look-ups share one statement."""
+
+    async def rows(
+        self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
+    ) -> Mapping[str, Sequence[Any]]:
+        """Rows of ``service.table`` by the text of a column; absent keys are absent from the answer."""
+        ...
+
+    async def referenced(self, table: str, column: str, instance: int, key: str) -> bool:
+        """Whether any row of ``service.table`` has ``key`` in ``column``."""
+        ...
+
+
+class CommandType(msgspec.Struct, frozen=True):
+    """A command a service accepts, as ``cmd.<service>.<name>``.
+
+    ``permission``: the right that is needed to write (empty: every principal of the instance).
+    ``streams(command)``: the streams it reads and may write.
+    ``facts(command, lookup)``: what else the decision rests on, read before deciding.
+    ``decide(states, command, facts)``: raises DomainError to refuse.
+    ``reply(states, command, recorded)``: the answer, from the states after the command; also used when it is repeated later.
+    """
+
+    name: str
+    body: type[Any]
+    streams: Callable[[Command[Any]], tuple[StreamRef, ...]]
+    decide: Callable[[States, Command[Any], Any], Decision]
+    reply: Callable[[States, Command[Any], Sequence[Recorded]], Any]
+    permission: str = ""
+    facts: Callable[[Command[Any], Lookup], Awaitable[Any]] | None = None

@@ -1,0 +1,270 @@
+"""The catalogue of user texts. A reason of ``libs.domain.errors`` has a headline and a detail; a field's reason has a phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from libs.domain.errors import DomainError, FieldError, Param
+
+
+class Language(StrEnum):
+    GERMAN = "de"
+    ENGLISH = "en"
+
+
+class Text(msgspec.Struct, frozen=True):
+    """One sentence in both languages; ``{name}`` stands for a parameter."""
+
+    de: str
+    en: str
+
+    def __call__(self, language: Language, params: Mapping[str, Param]) -> str:
+        template = self.de if language is Language.GERMAN else self.en
+        return template.format_map(_Named(language, params))
+
+
+class _Named(dict[str, str]):
+    """Parameters as text; those that are amounts in minor units are written as money."""
+
+    def __init__(self, language: Language, params: Mapping[str, Param]) -> None:
+        super().__init__((name, _written(language, name, value)) for name, value in params.items())
+
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+AMOUNTS: Final = frozenset({"due", "missing", "change", "cash"})
+
+
+def _written(language: Language, name: str, value: Param) -> str:
+    if name in AMOUNTS and isinstance(value, int):
+        euros = f"{value // 100}.{value % 100:02d}"
+        return f"{euros.replace('.', ',')} €" if language is Language.GERMAN else f"€{euros}"
+    return str(value)
+
+
+# reason → headline
+HEADLINES: Final[Mapping[str, Text]] = {
+    "invalid_fields": Text("Ungültige Eingabe", "Invalid input"),
+    "malformed_json": Text("Ungültiges JSON", "Malformed JSON"),
+    "wrong_content_type": Text("Falscher Inhaltstyp", "Wrong content type"),
+    "body_too_large": Text("Anfrage zu groß", "Request too large"),
+    "route_not_found": Text("Adresse nicht gefunden", "Address not found"),
+    "method_not_allowed": Text("Methode nicht erlaubt", "Method not allowed"),
+    "article_not_found": Text("Artikel nicht gefunden", "Article not found"),
+    "article_group_not_found": Text("Artikelgruppe nicht gefunden", "Article group not found"),
+    "article_group_in_use": Text("Artikelgruppe wird verwendet", "Article group is in use"),
+    "article_inactive": Text("Artikel ist nicht aktiv", "Article is not active"),
+    "article_in_use": Text("Artikel wird verwendet", "Article is in use"),
+    "tax_class_without_rate": Text("Steuerklasse ohne Steuersatz", "Tax class without a rate"),
+    "tax_rate_not_found": Text("Steuersatz nicht gefunden", "Tax rate not found"),
+    "table_not_found": Text("Tisch nicht gefunden", "Table not found"),
+    "table_inactive": Text("Tisch ist nicht aktiv", "Table is not active"),
+    "table_not_occupied": Text("Tisch ist nicht besetzt", "Table is not occupied"),
+    "table_needs_cleaning": Text("Tisch muss erst gereinigt werden", "Table needs cleaning first"),
+    "table_needs_no_cleaning": Text("Tisch muss nicht gereinigt werden", "Table needs no cleaning"),
+    "table_group_not_found": Text("Tischgruppe nicht gefunden", "Table group not found"),
+    "table_group_in_use": Text("Tischgruppe wird verwendet", "Table group is in use"),
+    "course_not_ordered": Text("Gang ist nicht bestellt", "Course was not ordered"),
+    "line_not_found": Text("Position nicht gefunden", "Item not found"),
+    "line_quantity_exceeds_open": Text("Menge größer als offen", "Quantity exceeds what is open"),
+    "too_many_open_lines": Text("Zu viele offene Positionen", "Too many open items"),
+    "nothing_to_pay": Text("Nichts zu bezahlen", "Nothing to pay"),
+    "payment_short": Text("Zahlung zu gering", "Payment too low"),
+    "change_exceeds_cash": Text("Rückgeld nur aus Bargeld", "Change comes out of cash only"),
+    "payment_type_not_accepted": Text("Zahlart nicht möglich", "Payment type not accepted"),
+    "receipt_not_found": Text("Beleg nicht gefunden", "Receipt not found"),
+    "receipt_is_a_void": Text("Stornobeleg kann nicht storniert werden", "A void receipt cannot be voided"),
+    "receipt_already_voided": Text("Beleg ist bereits storniert", "Receipt is already voided"),
+    "user_not_found": Text("Mitarbeiter nicht gefunden", "User not found"),
+    "user_gone": Text("Anmeldung erforderlich", "Login required"),
+    "credentials_wrong": Text("Anmeldung fehlgeschlagen", "Login failed"),
+    "default_credentials": Text("Standardpasswort nicht erlaubt", "Default password not allowed"),
+    "no_token": Text("Anmeldung erforderlich", "Login required"),
+    "no_principal": Text("Anmeldung erforderlich", "Login required"),
+    "foreign_principal": Text("Anmeldung erforderlich", "Login required"),
+    "access_token_invalid": Text("Anmeldung erforderlich", "Login required"),
+    "access_token_expired": Text("Anmeldung abgelaufen", "Login expired"),
+    "access_token_revoked": Text("Anmeldung beendet", "Login ended"),
+    "foreign_token": Text("Anmeldung erforderlich", "Login required"),
+    "session_ended": Text("Anmeldung beendet", "Login ended"),
+    "refresh_token_invalid": Text("Anmeldung erforderlich", "Login required"),
+    "refresh_token_reused": Text("Anmeldung beendet", "Login ended"),
+    "tokens_of_two_sessions": Text("Anmeldung erforderlich", "Login required"),
+    "foreign_session": Text("Keine Berechtigung", "Not allowed"),
+    "missing_right": Text("Keine Berechtigung", "Not allowed"),
+    "key_misuse": Text("Idempotency-Key bereits verwendet", "Idempotency-Key already used"),
+    "already_exists": Text("Gibt es schon", "Already exists"),
+    "claim_taken": Text("Wert bereits vergeben", "Value already taken"),
+    "version_mismatch": Text("Inzwischen geändert", "Changed in the meantime"),
+    "instance_closed": Text("Mandant geschlossen", "Instance closed"),
+    "event_too_large": Text("Vorgang zu groß", "Too much at once"),
+    "too_many_events": Text("Vorgang zu groß", "Too much at once"),
+    "request_too_large": Text("Anfrage zu groß", "Request too large"),
+    "reply_too_large": Text("Antwort zu groß", "Answer too large"),
+    "message_too_large": Text("Anfrage zu groß", "Request too large"),
+    "hint_too_large": Text("Anfrage zu groß", "Request too large"),
+    "answer_is_a_stream": Text("Ungültige Anfrage", "Invalid request"),
+    "internal": Text("Interner Fehler", "Internal error"),
+}
+_NOT_READY: Final = Text("Dienst nicht erreichbar", "Service unavailable")
+UNAVAILABLE: Final[Mapping[str, Text]] = dict.fromkeys(
+    (
+        "auth_silent",
+        "bus_congested",
+        "bus_disconnected",
+        "bus_unreachable",
+        "connection_lost",
+        "envelope_unknown",
+        "jetstream_refused",
+        "jetstream_silent",
+        "log_unreachable",
+        "newer_events",
+        "no_responders",
+        "overloaded",
+        "read_database_unreachable",
+        "reader_stopped",
+        "shutting_down",
+        "stream_broken",
+        "tables_not_ready",
+        "timeout",
+        "too_many_requests",
+    ),
+    _NOT_READY,
+)
+
+# reason → what exactly, where the headline does not say it all
+DETAILS: Final[Mapping[str, Text]] = {
+    "malformed_json": Text("Der Inhalt ist kein gültiges JSON: {detail}", "The body is not valid JSON: {detail}"),
+    "wrong_content_type": Text("Erwartet wird Content-Type: application/json", "Content-Type: application/json is expected"),
+    "body_too_large": Text("Der Inhalt darf höchstens {max} Byte haben", "The body may have {max} bytes at most"),
+    "route_not_found": Text("'{path}' gibt es nicht", "There is no '{path}'"),
+    "method_not_allowed": Text("Erlaubt: {allowed}", "Allowed: {allowed}"),
+    "article_not_found": Text("Artikel mit ID '{id}' existiert nicht", "There is no article with id '{id}'"),
+    "article_group_not_found": Text("Artikelgruppe mit ID '{id}' existiert nicht", "There is no article group with id '{id}'"),
+    "article_group_in_use": Text("Der Gruppe '{id}' sind Artikel oder Gruppen zugeordnet", "Articles or groups belong to group '{id}'"),
+    "article_inactive": Text("Artikel '{name}' ({id}) ist nicht aktiv", "Article '{name}' ({id}) is not active"),
+    "tax_class_without_rate": Text("Für Steuerklasse {id} gilt heute kein Satz", "No rate is in force today for tax class {id}"),
+    "table_not_found": Text("Tisch mit ID '{id}' existiert nicht", "There is no table with id '{id}'"),
+    "table_inactive": Text("Tisch '{id}' ist nicht aktiv", "Table '{id}' is not active"),
+    "table_not_occupied": Text("An Tisch '{id}' ist nichts offen", "Nothing is open at table '{id}'"),
+    "table_needs_cleaning": Text("Tisch '{id}' ist noch nicht gereinigt", "Table '{id}' has not been cleaned yet"),
+    "table_needs_no_cleaning": Text("Tisch '{id}' wartet nicht auf Reinigung", "Table '{id}' is not waiting to be cleaned"),
+    "table_group_not_found": Text("Tischgruppe mit ID '{id}' existiert nicht", "There is no table group with id '{id}'"),
+    "table_group_in_use": Text("Der Gruppe '{id}' sind Tische zugeordnet", "Tables belong to group '{id}'"),
+    "course_not_ordered": Text("Für Gang {course} ist nichts bestellt", "Nothing was ordered for course {course}"),
+    "line_not_found": Text("Position mit ID '{id}' ist nicht offen", "There is no open item with id '{id}'"),
+    "line_quantity_exceeds_open": Text("Von Position '{id}' sind nur {open} offen", "Only {open} of item '{id}' are open"),
+    "too_many_open_lines": Text("Höchstens {max} Positionen auf einmal", "{max} items at once at most"),
+    "nothing_to_pay": Text("An Tisch '{id}' ist nichts offen", "Nothing is open at table '{id}'"),
+    "payment_short": Text("Zu zahlen {due}, es fehlen {missing}", "{due} is due, {missing} is missing"),
+    "change_exceeds_cash": Text(
+        "Zu zahlen {due}; Rückgeld {change}, aber nur {cash} bar gegeben",
+        "{due} is due; change {change}, but only {cash} was given in cash",
+    ),
+    "payment_type_not_accepted": Text("Zahlart {type} ist noch nicht möglich", "Payment type {type} is not possible yet"),
+    "receipt_not_found": Text("Beleg mit ID '{id}' existiert nicht", "There is no receipt with id '{id}'"),
+    "receipt_is_a_void": Text("Beleg '{id}' ist selbst ein Stornobeleg", "Receipt '{id}' is a void itself"),
+    "receipt_already_voided": Text("Beleg '{id}' wurde mit '{void_receipt}' storniert", "Receipt '{id}' was voided by '{void_receipt}'"),
+    "user_not_found": Text("Mitarbeiter mit ID '{id}' existiert nicht", "There is no user with id '{id}'"),
+    "credentials_wrong": Text("Benutzername oder Passwort falsch", "User name or password is wrong"),
+    "default_credentials": Text(
+        "Dieses Passwort kennt jeder; ein Administrator muss ein neues setzen",
+        "Everybody knows this password; an administrator has to set a new one",
+    ),
+    "no_token": Text("Es fehlt Authorization: Bearer …", "Authorization: Bearer … is missing"),
+    "access_token_invalid": Text("Das Zugriffstoken ist ungültig", "The access token is invalid"),
+    "access_token_expired": Text("Das Zugriffstoken ist abgelaufen", "The access token has expired"),
+    "access_token_revoked": Text("Das Zugriffstoken wurde widerrufen", "The access token was revoked"),
+    "foreign_token": Text("Das Token gehört zu einem anderen Mandanten", "The token belongs to another instance"),
+    "session_ended": Text("Die Sitzung ist beendet", "The session has ended"),
+    "refresh_token_invalid": Text("Das Refresh-Token ist ungültig", "The refresh token is invalid"),
+    "refresh_token_reused": Text(
+        "Das Refresh-Token war verbraucht oder abgelaufen; die Sitzung ist beendet",
+        "The refresh token was spent or expired, the session has ended",
+    ),
+    "tokens_of_two_sessions": Text(
+        "Zugriffs- und Refresh-Token gehören nicht zusammen", "The access token and the refresh token do not belong together"
+    ),
+    "missing_right": Text("Es fehlt das Recht '{right}'", "The right '{right}' is missing"),
+    "key_misuse": Text(
+        "Derselbe Idempotency-Key kam mit anderem Inhalt; nichts wurde geändert",
+        "This Idempotency-Key came with another body before; nothing was changed",
+    ),
+    "claim_taken": Text("'{value}' ist bereits vergeben", "'{value}' is already taken"),
+    "version_mismatch": Text("Der Datensatz steht bei Version {version}", "The record is at version {version}"),
+    "event_too_large": Text("Höchstens {limit_kib} KiB je Vorgang", "{limit_kib} KiB per operation at most"),
+    "request_too_large": Text("Höchstens {max_bytes} Byte", "{max_bytes} bytes at most"),
+    "reply_too_large": Text("Höchstens {max_bytes} Byte", "{max_bytes} bytes at most"),
+    "internal": Text("Bitte mit der Vorgangsnummer {trace} melden", "Please report it with trace id {trace}"),
+}
+
+# a field's reason → phrase behind the field's name
+FIELDS: Final[Mapping[str, Text]] = {
+    "required": Text("fehlt", "is required"),
+    "unknown_field": Text("ist kein Feld", "is not a field"),
+    "malformed": Text("hat die falsche Form: {detail}", "has the wrong form: {detail}"),
+    "expected_text": Text("muss Text sein", "must be text"),
+    "expected_integer": Text("muss eine ganze Zahl sein", "must be an integer"),
+    "expected_number": Text("muss eine Zahl sein", "must be a number"),
+    "expected_boolean": Text("muss true oder false sein", "must be true or false"),
+    "expected_date": Text("muss ein Datum sein (JJJJ-MM-TT)", "must be a date (YYYY-MM-DD)"),
+    "expected_list": Text("muss eine Liste sein", "must be a list"),
+    "expected_object": Text("muss ein Objekt sein", "must be an object"),
+    "invalid_item": Text("ist ungültig: {detail}", "is invalid: {detail}"),
+    "out_of_range": Text("muss zwischen {min} und {max} liegen", "must be between {min} and {max}"),
+    "not_allowed": Text("muss einer dieser Werte sein: {allowed}", "must be one of: {allowed}"),
+    "not_known": Text("kennt den Wert '{value}' nicht", "does not know the value '{value}'"),
+    "not_a_key": Text("ist keine ID", "is not an id"),
+    "not_a_time": Text("muss ein Zeitpunkt sein (ISO 8601)", "must be a moment (ISO 8601)"),
+    "too_long": Text("darf höchstens {max} Zeichen haben", "may have {max} characters at most"),
+    "too_short": Text("muss mindestens {min} Zeichen haben", "must have {min} characters at least"),
+    "too_many": Text("darf höchstens {max} Einträge haben", "may have {max} entries at most"),
+    "too_many_places": Text("darf höchstens {max} Nachkommastellen haben", "may have {max} decimal places at most"),
+    "empty": Text("darf nicht leer sein", "must not be empty"),
+    "unprintable": Text("enthält Steuerzeichen", "contains control characters"),
+    "repeated": Text("kommt doppelt vor", "occurs twice"),
+    "price_below_zero": Text("machen den Preis negativ", "make the price negative"),
+    "not_with_article": Text("geht nicht zusammen mit articleId", "does not go with articleId"),
+    "tax_class_unknown": Text("ist keine Steuerklasse", "is not a tax class"),
+    "option_not_offered": Text("gehört nicht zu diesem Artikel", "does not belong to this article"),
+    "either_percent_or_amount": Text("geht nicht zusammen mit discountPercent", "does not go with discountPercent"),
+    "amount_too_large": Text("ergibt einen zu großen Betrag", "makes the amount too large"),
+    "payment_type_unknown": Text("ist keine Zahlart", "is not a payment type"),
+    "password_common": Text("ist zu einfach zu erraten", "is too easy to guess"),
+    "instance_name": Text(
+        "muss 2 bis 31 Zeichen a-z, 0-9 oder - haben und mit einem Buchstaben beginnen",
+        "must have 2 to 31 characters a-z, 0-9 or - and begin with a letter",
+    ),
+    "reserved_name": Text("ist reserviert", "is reserved"),
+    "unexpected_error": Text("konnte nicht geprüft werden", "could not be checked"),
+}
+
+_FIELD: Final = Text("Feld '{path}': {phrase}", "Field '{path}': {phrase}")
+_BODY: Final = Text("Inhalt: {phrase}", "Body: {phrase}")
+_UNNAMED: Final = Text("Fehler: {reason}", "Error: {reason}")
+
+
+def headline(error: DomainError, language: Language) -> str:
+    text = HEADLINES.get(error.reason) or UNAVAILABLE.get(error.reason) or HEADLINES["internal"]
+    return text(language, error.params)
+
+
+def details(error: DomainError, language: Language) -> list[str]:
+    """What exactly is wrong: a sentence per field at fault, else one for the reason."""
+    if error.fields:
+        return [field_text(field, language) for field in error.fields]
+    text = DETAILS.get(error.reason)
+    return [text(language, error.params)] if text else []
+
+
+def field_text(field: FieldError, language: Language) -> str:
+    own = DETAILS.get(field.reason)
+    if own is not None:
+        return own(language, field.params)
+    phrase = FIELDS.get(field.reason, _UNNAMED)(language, {"reason": field.reason, **field.params})
+    return (_FIELD if field.path else _BODY)(language, {"path": field.path, "phrase": phrase})
