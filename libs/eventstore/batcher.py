@@ -1,0 +1,445 @@
+"""Group commit. While one append is in flight, commands gather; the next append takes them all, in one statement and one fsync.
+
+A command is decided when its batch is formed, on the newest state of its streams. Commands to one stream therefore wait their turn and
+never collide inside a process; a conflict with another process is retried until the command's deadline.
+
+What a refusal rests on may be stale: a state from the cache, or the command's own earlier success. So before a command is refused, its
+id is looked up and its streams are read again; only a refusal on the newest state is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+
+from libs.domain.decider import Command, CommandType, Decision, StreamRef
+from libs.domain.errors import DomainError, Kind, unavailable
+from libs.domain.events import Event, Recorded
+from libs.domain.ids import derived
+from libs.eventstore.codec import EVENT_MAX_BYTES, Meta, UnknownEvent, encode
+from libs.eventstore.log import Known, Log, LogBusy, LogUnreachable, Outcome
+from libs.eventstore.states import StateCache
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX_COMMANDS = 512
+BATCH_MAX_BYTES = 4 * 1024 * 1024
+QUEUE_MAX_COMMANDS = 4_096
+COMMAND_MAX_EVENTS = 4_096
+RETRY_PAUSE_S = 0.05
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What became of a command: its events, and its streams' states right after them. ``duplicate``: it had been done before."""
+
+    recorded: tuple[Recorded, ...]
+    states: dict[str, Any]
+    last: int
+    duplicate: bool = False
+
+
+class Submission:
+    """A command on its way through the batcher. ``deadline`` is a time of the event loop's clock, in seconds."""
+
+    __slots__ = ("command", "deadline", "facts", "fingerprint", "future", "refs", "type")
+
+    def __init__(self, type_: CommandType, command: Command[Any], facts: Any, fingerprint: bytes, deadline: float) -> None:
+        self.type = type_
+        self.command = command
+        self.facts = facts
+        self.fingerprint = fingerprint
+        self.deadline = deadline
+        self.refs: tuple[StreamRef, ...] = type_.streams(command)
+        self.future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+
+    def refuse(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def resolve(self, done: Done) -> None:
+        if not self.future.done():
+            self.future.set_result(done)
+
+
+class _Draft:
+    """A decided command, ready to be appended."""
+
+    __slots__ = ("bytes", "decision", "encoded", "starts", "submission")
+
+    def __init__(self, submission: Submission, decision: Decision, starts: dict[str, tuple[int, Any]]) -> None:
+        self.submission = submission
+        self.decision = decision
+        self.starts = starts
+        self.encoded: dict[str, list[bytes]] = {stream: [_encoded(event) for event in events] for stream, events in decision.writes.items()}
+        self.bytes = sum(len(data) for datas in self.encoded.values() for data in datas)
+
+
+def _encoded(event: Event) -> bytes:
+    data = encode(event)
+    if len(data) > EVENT_MAX_BYTES:
+        raise DomainError(Kind.TOO_LARGE, "event_too_large", {"limit_kib": EVENT_MAX_BYTES // 1024})
+    return data
+
+
+class Batcher:
+    """The only writer of a process to a service's log."""
+
+    def __init__(self, log_: Log, cache: StateCache | None = None) -> None:
+        self._log = log_
+        self._cache = StateCache() if cache is None else cache
+        self._waiting: dict[int, deque[Submission]] = {}
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self.batches = 0
+        self.commands = 0
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"batcher {self._log.schema}")
+
+    async def stop(self) -> None:
+        """Finishes what is queued, then ends."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def queued(self) -> int:
+        return self._count
+
+    async def submit(self, type_: CommandType, command: Command[Any], facts: Any, fingerprint: bytes, *, timeout: float) -> Done:
+        """Decides and appends a command. Raises DomainError: the decider's refusal, ``key_misuse``, ``claim_taken``, or unavailable
+        (queue full, deadline passed, log unreachable; in the last case it may have been stored: repeat it with the same id)."""
+        if self._closing:
+            raise unavailable("shutting_down")
+        if self._count >= QUEUE_MAX_COMMANDS:
+            raise unavailable("overloaded")
+        submission = Submission(type_, command, facts, fingerprint, asyncio.get_running_loop().time() + timeout)
+        self._enqueue(submission)
+        return await submission.future
+
+    async def recall(self, type_: CommandType, command: Command[Any], fingerprint: bytes) -> Done | None:
+        """What became of a command that was done before, or None. Raises ``key_misuse`` if its id was used for something else."""
+        try:
+            found = (await self._log.find_commands([(command.instance, command.id)]))[0]
+            if found is None:
+                return None
+            submission = Submission(type_, command, None, fingerprint, 0)
+            await self._repeat(submission, found)
+            return await submission.future
+        except LogUnreachable:
+            raise unavailable("log_unreachable") from None
+
+    def _enqueue(self, submission: Submission, *, first: bool = False) -> None:
+        queue = self._waiting.setdefault(submission.command.instance, deque())
+        queue.appendleft(submission) if first else queue.append(submission)
+        self._count += 1
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            while self._count == 0:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+            batch = self._take()
+            try:
+                await self._commit(batch)
+            except Exception as error:
+                log.exception("batch failed", schema=self._log.schema, commands=len(batch))
+                for submission in batch:
+                    submission.refuse(unavailable("internal") if not isinstance(error, DomainError) else error)
+
+    def _take(self) -> list[Submission]:
+        """The next batch: at most one command per stream and per id, round robin over instances."""
+        now = asyncio.get_running_loop().time()
+        batch: list[Submission] = []
+        busy: set[tuple[int, object]] = set()
+        blocked: dict[int, deque[Submission]] = {}
+        queues = deque(self._waiting.items())
+        while queues and len(batch) < BATCH_MAX_COMMANDS:
+            instance, queue = queues.popleft()
+            submission = queue.popleft()
+            wants = {(instance, submission.command.id), *((instance, ref.name) for ref in submission.refs)}
+            if submission.future.cancelled() or submission.deadline <= now:
+                submission.refuse(unavailable("timeout"))
+                self._count -= 1
+            elif busy.isdisjoint(wants):
+                batch.append(submission)
+                self._count -= 1
+                busy |= wants
+            else:
+                busy |= wants  # keeps later commands of these streams behind this one
+                blocked.setdefault(instance, deque()).append(submission)
+            if queue:
+                queues.append((instance, queue))
+        for instance, kept in blocked.items():
+            self._waiting[instance].extendleft(reversed(kept))
+        self._waiting = {instance: queue for instance, queue in self._waiting.items() if queue}
+        return batch
+
+    async def _commit(self, batch: list[Submission]) -> None:
+        try:
+            await self._load(batch, refresh=False)
+            drafts, refused = self._decide(batch)
+            if refused:
+                drafts += await self._reconsider(refused)
+            drafts = self._fit(drafts)
+            if drafts:
+                await self._append(drafts)
+        except (LogUnreachable, LogBusy) as error:
+            await self._again(batch, str(error))
+        except UnknownEvent as error:
+            log.error("newer events in the log, stepping back", schema=self._log.schema, event=str(error))
+            for submission in batch:
+                submission.refuse(unavailable("newer_events"))
+
+    async def _again(self, batch: Sequence[Submission], why: str) -> None:
+        """The log was away or busy: what is not settled goes back to the head of the queue, with the same ids."""
+        log.warning("append will be repeated", schema=self._log.schema, commands=len(batch), why=why)
+        self._cache.clear()
+        for submission in reversed(batch):
+            if not submission.future.done():
+                self._enqueue(submission, first=True)
+        await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _load(self, batch: Sequence[Submission], *, refresh: bool) -> bool:
+        """Brings the streams of these commands into the cache; with ``refresh`` also asks whether cached ones moved.
+        Returns whether anything was newer than the cache knew."""
+        wanted: dict[tuple[int, str], tuple[StreamRef, int]] = {}
+        for submission in batch:
+            instance = submission.command.instance
+            for ref in submission.refs:
+                cached = self._cache.get(instance, ref.name)
+                if refresh or (cached is None and not ref.new):
+                    wanted[instance, ref.name] = (ref, cached[0] if cached else 0)
+        if not wanted:
+            return False
+        moved = False
+        loaded = await self._log.load([(instance, name, after) for (instance, name), (_, after) in wanted.items()])
+        for ((instance, name), (ref, after)), stream in zip(wanted.items(), loaded, strict=True):
+            cached = self._cache.get(instance, name)
+            if cached is not None and stream.head == cached[0]:
+                continue
+            moved = moved or stream.head != after
+            # a rest may lie behind the cached version: then the events start there, from the initial state
+            follows = cached is not None and (not stream.events or stream.events[0].version == cached[0] + 1)
+            state = cached[1] if follows and cached is not None else ref.aggregate.initial
+            for event in stream.events:
+                state = ref.aggregate.evolve(state, event)
+            self._cache.put(instance, name, stream.head, state, 200 * len(stream.events))
+        return moved
+
+    def _starts(self, submission: Submission) -> dict[str, tuple[int, Any]]:
+        instance = submission.command.instance
+        return {ref.name: self._cache.get(instance, ref.name) or (0, ref.aggregate.initial) for ref in submission.refs}
+
+    def _decide(self, batch: Sequence[Submission]) -> tuple[list[_Draft], list[tuple[Submission, DomainError]]]:
+        drafts: list[_Draft] = []
+        refused: list[tuple[Submission, DomainError]] = []
+        for submission in batch:
+            starts = self._starts(submission)
+            states = {name: state for name, (_, state) in starts.items()}
+            try:
+                decision = submission.type.decide(states, submission.command, submission.facts)
+                if sum(map(len, decision.writes.values())) > COMMAND_MAX_EVENTS:
+                    raise DomainError(Kind.TOO_LARGE, "too_many_events", {"limit": COMMAND_MAX_EVENTS})
+                drafts.append(_Draft(submission, decision, starts))
+            except DomainError as error:
+                refused.append((submission, error))
+            except Exception:
+                log.exception("decider failed", command=submission.type.name, id=str(submission.command.id))
+                submission.refuse(unavailable("internal"))
+        return drafts, refused
+
+    async def _reconsider(self, refused: Sequence[tuple[Submission, DomainError]]) -> list[_Draft]:
+        """A refusal is final only if the command is not known and its streams have not moved."""
+        known = await self._log.find_commands([(s.command.instance, s.command.id) for s, _ in refused])
+        for (submission, _), found in zip(refused, known, strict=True):
+            if found is not None:
+                await self._repeat(submission, found)
+        unknown = [(s, error) for (s, error), found in zip(refused, known, strict=True) if found is None]
+        if unknown and await self._load([s for s, _ in unknown], refresh=True):
+            drafts, unknown = self._decide([s for s, _ in unknown])
+        else:
+            drafts = []
+        for submission, error in unknown:
+            submission.refuse(error)
+        return drafts
+
+    def _fit(self, drafts: list[_Draft]) -> list[_Draft]:
+        """Keeps a batch below its bytes and free of claims that touch each other; the rest waits for the next one."""
+        fitting: list[_Draft] = []
+        later: list[Submission] = []
+        claimed: set[tuple[int, str, str]] = set()
+        total = 0
+        for draft in drafts:
+            instance = draft.submission.command.instance
+            claims = {(instance, c.scope, c.value) for c in (*draft.decision.take, *draft.decision.give_up)}
+            total += draft.bytes
+            if fitting and (total > BATCH_MAX_BYTES or not claimed.isdisjoint(claims)):
+                later.append(draft.submission)
+                total -= draft.bytes
+            else:
+                fitting.append(draft)
+                claimed |= claims
+        for submission in reversed(later):
+            self._enqueue(submission, first=True)
+        return fitting
+
+    async def _append(self, drafts: Sequence[_Draft]) -> None:
+        try:
+            outcomes = await self._log.append(_arrays(drafts))
+        except (asyncpg.PostgresError, asyncpg.DataError) as error:
+            await self._one_by_one(drafts, error)
+            return
+        self.batches += 1
+        self.commands += len(drafts)
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            await self._settle(draft, outcome)
+
+    async def _one_by_one(self, drafts: Sequence[_Draft], error: Exception) -> None:
+        """One command's bad value must not fail its neighbours."""
+        if len(drafts) == 1:
+            log.error("append refused by the database", command=drafts[0].submission.type.name, error=str(error))
+            drafts[0].submission.refuse(unavailable("internal"))
+            return
+        for draft in drafts:
+            await self._append([draft])
+
+    async def _settle(self, draft: _Draft, outcome: Outcome) -> None:
+        submission = draft.submission
+        command = submission.command
+        match outcome.outcome:
+            case "a":
+                submission.resolve(self._appended(draft, outcome))
+            case "d":
+                await self._repeat(submission, Known(submission.fingerprint, outcome.first, outcome.last))
+            case "m":
+                submission.refuse(DomainError(Kind.UNPROCESSABLE, "key_misuse"))
+            case "c":
+                submission.refuse(DomainError(Kind.GONE, "instance_closed"))
+            case "t":
+                taken = draft.decision.take[0] if draft.decision.take else draft.decision.give_up[0]
+                submission.refuse(DomainError(Kind.CONFLICT, "claim_taken", {"scope": taken.scope, "value": taken.value}))
+            case _ if any(ref.new for ref in submission.refs) and await self._exists(submission):
+                submission.refuse(DomainError(Kind.CONFLICT, "already_exists"))
+            case _:
+                for ref in submission.refs:
+                    self._cache.drop(command.instance, ref.name)
+                self._enqueue(submission, first=True)
+
+    async def _exists(self, submission: Submission) -> bool:
+        """Whether a stream that was to be new is there: a repeat long after its command was forgotten."""
+        new = [(submission.command.instance, ref.name, 0) for ref in submission.refs if ref.new]
+        return any(stream.head > 0 for stream in await self._log.load(new))
+
+    def _appended(self, draft: _Draft, outcome: Outcome) -> Done:
+        submission = draft.submission
+        command = submission.command
+        numbers = iter(outcome.numbers)
+        events: list[Recorded] = []
+        states: dict[str, Any] = {}
+        ordinal = 0
+        for ref in submission.refs:
+            states[ref.name] = draft.starts[ref.name][1]
+        for stream, written in draft.decision.writes.items():
+            version, state = draft.starts[stream]
+            aggregate = next(ref.aggregate for ref in submission.refs if ref.name == stream)
+            for event in written:
+                version += 1
+                recorded = Recorded(
+                    instance=command.instance,
+                    position=outcome.first + ordinal,
+                    stream=stream,
+                    version=version,
+                    id=derived(command.id, ordinal),
+                    type=event.TYPE,
+                    data=event,
+                    at=outcome.at,
+                    number=next(numbers) if event.series() is not None else None,
+                    actor=command.principal.user,
+                    command=command.id,
+                    schema_version=event.VERSION,
+                )
+                ordinal += 1
+                events.append(recorded)
+                state = aggregate.evolve(state, recorded)
+            states[stream] = state
+            self._cache.put(command.instance, stream, version, state, sum(map(len, draft.encoded[stream])))
+        return Done(tuple(events), states, outcome.last)
+
+    async def _repeat(self, submission: Submission, known: Known) -> None:
+        """The command was done before: its answer is rendered again from its streams, folded up to where it left them."""
+        if known.fingerprint != submission.fingerprint:
+            submission.refuse(DomainError(Kind.UNPROCESSABLE, "key_misuse"))
+            return
+        instance = submission.command.instance
+        count = known.last - known.first + 1
+        events = await self._log.read(instance, known.first - 1, count) if count > 0 else []
+        states: dict[str, Any] = {}
+        for ref in submission.refs:
+            state = ref.aggregate.initial
+            for event in await self._log.read_stream(instance, ref.name, known.last):
+                state = ref.aggregate.evolve(state, event)
+            states[ref.name] = state
+        submission.resolve(Done(tuple(events), states, known.last, duplicate=True))
+
+
+def _arrays(drafts: Sequence[_Draft]) -> list[list[Any]]:
+    """The batch as the arrays that the ``append`` function takes."""
+    commands: list[list[Any]] = [[] for _ in range(3)]
+    writes: list[list[Any]] = [[] for _ in range(5)]
+    events: list[list[Any]] = [[] for _ in range(8)]
+    claims: list[list[Any]] = [[] for _ in range(5)]
+    for ix, draft in enumerate(drafts, start=1):
+        command, decision = draft.submission.command, draft.decision
+        _extend(commands, command.instance, command.id, draft.submission.fingerprint)
+        meta = encode(Meta(actor=command.principal.user, command=command.id, claims=_claims_noted(decision)))
+        ordinal = 0
+        for stream, written in decision.writes.items():
+            _extend(writes, ix, stream, draft.starts[stream][0], len(written), _rests(draft, stream))
+            for offset, (event, data) in enumerate(zip(written, draft.encoded[stream], strict=True), start=1):
+                id_ = derived(command.id, ordinal)
+                _extend(events, len(writes[0]), offset, id_, event.TYPE, event.VERSION, event.series(), data, meta)
+                ordinal += 1
+        for ref in draft.submission.refs:
+            if ref.name not in decision.writes:  # only read: it must not have moved either
+                _extend(writes, ix, ref.name, draft.starts[ref.name][0], 0, False)
+        holder = next(iter(decision.writes), "")
+        for claim in decision.take:
+            _extend(claims, ix, claim.scope, claim.value, holder, True)
+        for claim in decision.give_up:
+            _extend(claims, ix, claim.scope, claim.value, holder, False)
+    return [*commands, *writes, *events, *claims]
+
+
+def _claims_noted(decision: Decision) -> tuple[str, ...]:
+    return (*(f"+{c.scope}:{c.value}" for c in decision.take), *(f"-{c.scope}:{c.value}" for c in decision.give_up))
+
+
+def _rests(draft: _Draft, stream: str) -> bool:
+    """Whether the stream is at rest after this write. Numbers are not known yet, so no state of such an aggregate may need them."""
+    aggregate = next(ref.aggregate for ref in draft.submission.refs if ref.name == stream)
+    if aggregate.at_rest is None:
+        return False
+    command = draft.submission.command
+    version, state = draft.starts[stream]
+    for event in draft.decision.writes[stream]:
+        version += 1
+        state = aggregate.evolve(state, Recorded(command.instance, 0, stream, version, command.id, event.TYPE, event, command.at))
+    return bool(aggregate.at_rest(state))
+
+
+def _extend(columns: list[list[Any]], *values: Any) -> None:
+    for column, value in zip(columns, values, strict=True):
+        column.append(value)

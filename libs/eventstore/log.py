@@ -1,0 +1,208 @@
+"""The log of one service, as its own process uses it. Errors of the driver do not leave this module's callers guessing:
+``LogUnreachable`` means that the connection went away (what was sent may or may not be stored; repeat with the same ids)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from libs.domain.events import Recorded
+from libs.eventstore.codec import recorded
+from libs.eventstore.statements import sql
+
+logger = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT_S = 3.0
+STATEMENT_TIMEOUT_MS = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+APPEND_TIMEOUT_S = 8.0
+READ_MAX_ROWS = 5_000
+READER_POOL_SIZE = 2
+
+# a killed connection surfaces as any of these; InternalClientError is no subclass of the others
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.CannotConnectNowError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+)
+# the lock was not to be had in time: nothing was stored
+BUSY = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
+
+
+class LogUnreachable(Exception):
+    """The log's database cannot be reached, or its connection was lost in mid-statement."""
+
+
+class LogBusy(Exception):
+    """Another process held the log's lock too long; nothing was stored."""
+
+
+class Loaded:
+    """A stream as loaded: its newest version and the events behind the version asked for (or behind its last rest)."""
+
+    __slots__ = ("events", "head")
+
+    def __init__(self, head: int, events: list[Recorded]) -> None:
+        self.head = head
+        self.events = events
+
+
+class Known:
+    """A command the log remembers."""
+
+    __slots__ = ("fingerprint", "first", "last")
+
+    def __init__(self, fingerprint: bytes, first: int, last: int) -> None:
+        self.fingerprint = fingerprint
+        self.first = first
+        self.last = last
+
+
+class Outcome:
+    """What became of one command of a batch."""
+
+    __slots__ = ("at", "first", "last", "numbers", "outcome")
+
+    def __init__(self, outcome: str, first: int, last: int, numbers: list[int], at: datetime) -> None:
+        self.outcome = outcome
+        self.first = first
+        self.last = last
+        self.numbers = numbers
+        self.at = at
+
+
+class Log:
+    """One writer connection and a small pool of readers on a service's schema."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        self._dsn = dsn
+        self.schema = schema
+        self._writer: asyncpg.Connection | None = None
+        self._readers: asyncpg.Pool | None = None
+        self._append: Any = None
+
+    async def open(self) -> None:
+        self._readers = await asyncpg.create_pool(
+            self._dsn, min_size=1, max_size=READER_POOL_SIZE, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings()
+        )
+        await self._connected()
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.terminate()
+            self._writer = None
+        if self._readers is not None:
+            self._readers.terminate()
+            self._readers = None
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "search_path": self.schema,
+            "application_name": f"theke {self.schema} log",
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+            "jit": "off",
+        }
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._writer is None or self._writer.is_closed():
+            self._writer = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings())
+            self._append = await self._writer.prepare(sql("append_batch"))
+        return self._writer
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.terminate()
+            self._writer = None
+
+    async def append(self, arrays: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Runs the ``append`` function on the arrays of a batch; outcomes in the order of its commands.
+
+        Raises LogUnreachable (stored or not is unknown), LogBusy (nothing stored), or the database's own data error.
+        """
+        try:
+            await self._connected()
+            rows = await self._append.fetch(*arrays, timeout=APPEND_TIMEOUT_S)
+        except BUSY as error:
+            raise LogBusy(str(error)) from error
+        except asyncpg.DataError:
+            raise  # a value the driver cannot encode: the connection is fine, the command is not
+        except LOST as error:
+            self._drop_writer()
+            raise LogUnreachable(str(error)) from error
+        except asyncio.CancelledError:
+            self._drop_writer()
+            raise
+        outcomes: list[Outcome | None] = [None] * len(rows)
+        for ix, outcome, first, last, numbers, at in rows:
+            outcomes[ix - 1] = Outcome(outcome.decode(), first or 0, last or 0, numbers or [], at)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def _read(self, name: str, *arguments: Any) -> list[Any]:
+        if self._readers is None:
+            raise LogUnreachable("the log is not open")
+        try:
+            rows: list[Any] = await self._readers.fetch(sql(name), *arguments)
+        except LOST as error:
+            raise LogUnreachable(str(error)) from error
+        return rows
+
+    async def load(self, wanted: Sequence[tuple[int, str, int]]) -> list[Loaded]:
+        """Streams by (instance, name, version already known), in that order; an unknown stream has head 0."""
+        loaded = [Loaded(0, []) for _ in wanted]
+        rows = await self._read("load_streams", [w[0] for w in wanted], [w[1] for w in wanted], [w[2] for w in wanted])
+        for row in rows:
+            instance, name, _ = wanted[row["ix"] - 1]
+            stream = loaded[row["ix"] - 1]
+            stream.head = row["head"]
+            if row["position"] is not None:
+                stream.events.append(recorded({**row, "instance": instance, "stream": name}))
+        return loaded
+
+    async def find_commands(self, wanted: Sequence[tuple[int, UUID]]) -> list[Known | None]:
+        found: list[Known | None] = [None] * len(wanted)
+        for row in await self._read("find_commands", [w[0] for w in wanted], [w[1] for w in wanted]):
+            found[row["ix"] - 1] = Known(row["fingerprint"], row["first_position"], row["last_position"])
+        return found
+
+    async def read_stream(self, instance: int, stream: str, up_to_position: int) -> list[Recorded]:
+        """Every event of a stream up to a position of the log, oldest first."""
+        return [recorded(row) for row in await self._read("read_stream", instance, stream, up_to_position)]
+
+    async def read(self, instance: int, after: int, limit: int) -> list[Recorded]:
+        """Events of an instance behind a position, at most ``limit`` (bounded by READ_MAX_ROWS). Raises UnknownEvent."""
+        return [recorded(row) for row in await self.read_rows(instance, after, limit)]
+
+    async def read_rows(self, instance: int, after: int, limit: int) -> list[Mapping[str, Any]]:
+        """The same as rows, for those who carry events without understanding them."""
+        return await self._read("read_log", instance, after, min(limit, READ_MAX_ROWS))
+
+    async def heads(self) -> dict[int, int]:
+        """The newest position of every instance that has events."""
+        return {row["instance"]: row["position"] for row in await self._read("list_heads")}
+
+    async def holders(self, wanted: Sequence[tuple[int, str, str]]) -> list[str | None]:
+        """The stream that holds each (instance, scope, value), or None."""
+        found: list[str | None] = [None] * len(wanted)
+        for row in await self._read("find_claims", [w[0] for w in wanted], [w[1] for w in wanted], [w[2] for w in wanted]):
+            found[row["ix"] - 1] = row["stream"]
+        return found
+
+    async def close_instance(self, instance: int) -> None:
+        """No command of this instance is appended any more."""
+        await self._read("close_instance", instance)
+
+    async def forget_commands(self, before: datetime) -> None:
+        """Drops remembered commands older than ``before``; their streams still refuse a second creation."""
+        await self._read("forget_commands", before)
