@@ -1,0 +1,344 @@
+"""The projector of a service: the one process at a time that turns its log into query tables.
+
+Events come straight from this process's own appends; a gap, a start and other processes' appends are read from the log. A batch is
+folded in memory and written with one statement per table, in the transaction that moves the checkpoints. The checkpoint is the fence:
+whoever finds it moved is no leader any more and steps back.
+
+A handler that raises holds its instance in that projection, loudly, and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+import asyncpg
+import structlog
+
+from libs.domain.events import Recorded
+from libs.eventstore.codec import UnknownEvent
+from libs.eventstore.log import LOST, LogUnreachable
+from libs.projections import store
+from libs.projections.declare import Key, Projection
+from libs.projections.rows import Row, Rows
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX_EVENTS = 2_000
+OFFERED_MAX_EVENTS = 20_000
+LEADER_POLL_S = 1.0
+LOOK_AGAIN_S = 2.0
+PAUSE_AFTER_ERROR_S = 0.5
+CONNECT_TIMEOUT_S = 3.0
+STATEMENT_TIMEOUT_MS = 30_000
+
+
+class LogReader(Protocol):
+    async def read(self, instance: int, after: int, limit: int) -> list[Recorded]: ...
+
+    async def heads(self) -> dict[int, int]: ...
+
+
+Announce = Callable[[Mapping[int, int]], Awaitable[None]]
+Batch = dict[int, list[Recorded]]
+
+
+async def _silent(_: Mapping[int, int]) -> None:
+    return None
+
+
+class Projector:
+    """``announce`` tells other processes of this service how far the tables are (instance → position)."""
+
+    def __init__(self, dsn: str, service: str, projections: Sequence[Projection], log_: LogReader, announce: Announce = _silent) -> None:
+        self._dsn = dsn
+        self._service = service
+        self._projections = tuple(projections)
+        self._log = log_
+        self._announce = announce
+        self._connection: asyncpg.Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._offered: Batch = {}
+        self._offered_count = 0
+        self._heads: dict[int, int] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+        self._held: dict[tuple[str, int], str] = {}
+        self._seen: dict[int, int] = {}
+        self._waiters: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
+        self.leading = False
+        self.ready = asyncio.Event()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"projector {self._service}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._disconnect()
+
+    # what others tell the projector
+
+    def offer(self, events: Sequence[Recorded]) -> None:
+        """Events that this process just appended, in order."""
+        if not events or not self._projections:
+            return
+        instance = events[0].instance
+        self.poke(instance, events[-1].position)
+        if self.leading and self._offered_count < OFFERED_MAX_EVENTS:
+            self._offered.setdefault(instance, []).extend(events)
+            self._offered_count += len(events)
+
+    def poke(self, instance: int, head: int) -> None:
+        """Somebody appended up to ``head``."""
+        if head > self._heads.get(instance, 0):
+            self._heads[instance] = head
+            self._wake.set()
+
+    def projected(self, positions: Mapping[int, int]) -> None:
+        """The leader, in another process, says how far it is."""
+        if not self.leading:
+            for instance, position in positions.items():
+                self._reached(instance, position)
+
+    # what others ask
+
+    async def wait(self, instance: int, position: int, timeout: float) -> bool:
+        """True once every projection has reached ``position``; False if one is held or the time is over."""
+        if not self._projections or self._seen.get(instance, 0) >= position:
+            return True
+        if any(held_instance == instance for _, held_instance in self._held):
+            return False
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(instance, []).append((position, waiter))
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter
+        except TimeoutError:
+            return False
+
+    def status(self) -> dict[str, dict[int, dict[str, int | str | None]]]:
+        """projection → instance → position and why it is held."""
+        found: dict[str, dict[int, dict[str, int | str | None]]] = {projection.name: {} for projection in self._projections}
+        names = {projection.id: projection.name for projection in self._projections}
+        for (id_, instance), position in self._positions.items():
+            if id_ in names:
+                found[names[id_]][instance] = {"position": position, "held": self._held.get((id_, instance))}
+        return found
+
+    # the loop
+
+    async def _run(self) -> None:
+        if not self._projections:
+            self.ready.set()
+            return
+        while True:
+            try:
+                await self._lead()
+            except store.CheckpointMoved:
+                log.warning("another projector moved the checkpoint, stepping back", service=self._service)
+            except UnknownEvent as error:
+                log.error("newer events in the log, stepping back", service=self._service, event=str(error))
+                await asyncio.sleep(LEADER_POLL_S)
+            except (LogUnreachable, asyncpg.PostgresError, *LOST) as error:
+                log.warning("projector lost its database", service=self._service, error=str(error) or type(error).__name__)
+            self._disconnect()
+            await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+
+    def _disconnect(self) -> None:
+        self.leading = False
+        self._offered.clear()
+        self._offered_count = 0
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _lead(self) -> None:
+        connection = self._connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "application_name": f"theke {self._service} projector",
+                "synchronous_commit": "off",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "plan_cache_mode": "force_custom_plan",
+                "jit": "off",
+            },
+        )
+        await store.prepare(connection, self._service, self._projections)
+        while not await connection.fetchval("select pg_try_advisory_lock(hashtext('projector'), hashtext($1))", self._service):
+            await self._follow(connection)
+            await asyncio.sleep(LEADER_POLL_S)
+        await self._load_checkpoints(connection)
+        self.leading = True
+        log.info("projecting", service=self._service)
+        await self._look()
+        await self._catch_up(connection)
+        for projection in self._projections:
+            await store.activate(connection, self._service, projection)
+        self.ready.set()
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._look()
+            self._wake.clear()
+            await self._catch_up(connection)
+
+    async def _follow(self, connection: asyncpg.Connection) -> None:
+        """Another process leads: learn from its checkpoints how far the tables are."""
+        await self._load_checkpoints(connection)
+        heads = await self._log.heads()
+        if all(self._seen.get(instance, 0) >= head for instance, head in heads.items()):
+            self.ready.set()
+
+    async def _load_checkpoints(self, connection: asyncpg.Connection) -> None:
+        found = await store.checkpoints(connection, self._service)
+        self._positions = {key: position for key, (position, _) in found.items()}
+        self._held = {key: why for key, (_, why) in found.items() if why is not None}
+        for instance in {instance for _, instance in self._positions}:
+            self._reached(instance, self._lowest(instance))
+
+    async def _look(self) -> None:
+        for instance, head in (await self._log.heads()).items():
+            self.poke(instance, head)
+
+    def _lowest(self, instance: int) -> int:
+        return min(self._positions.get((projection.id, instance), 0) for projection in self._projections)
+
+    def _reached(self, instance: int, position: int) -> None:
+        self._seen[instance] = max(position, self._seen.get(instance, 0))
+        waiting = self._waiters.get(instance)
+        if not waiting:
+            return
+        behind = [(wanted, waiter) for wanted, waiter in waiting if wanted > position]
+        for wanted, waiter in waiting:
+            if wanted <= position and not waiter.done():
+                waiter.set_result(True)
+        if behind:
+            self._waiters[instance] = [(wanted, waiter) for wanted, waiter in behind if not waiter.done()]
+        else:
+            del self._waiters[instance]
+
+    async def _catch_up(self, connection: asyncpg.Connection) -> None:
+        """Projects until every instance that is not held is at its known head."""
+        while True:
+            behind = [instance for instance, head in self._heads.items() if self._target(instance) < head]
+            if not behind:
+                return
+            offered, self._offered, self._offered_count = self._offered, {}, 0
+            room = max(1, BATCH_MAX_EVENTS // len(behind))
+            batch: Batch = {}
+            for instance in behind:
+                events = await self._next(instance, offered.get(instance, []), room)
+                if events:
+                    batch[instance] = events
+            if not batch:
+                return
+            await self._project(connection, batch)
+
+    def _target(self, instance: int) -> int:
+        """The lowest position of a projection that is not held; held ones do not keep the loop busy."""
+        return min(
+            (self._positions.get((p.id, instance), 0) for p in self._projections if (p.id, instance) not in self._held),
+            default=self._heads.get(instance, 0),
+        )
+
+    async def _next(self, instance: int, offered: list[Recorded], room: int) -> list[Recorded]:
+        """The events behind the checkpoint: as offered if they follow on it without a gap, else from the log."""
+        after = self._target(instance)
+        fresh = [event for event in offered if event.position > after]
+        contiguous = all(event.position == after + ix for ix, event in enumerate(fresh, start=1))
+        if fresh and contiguous and len(fresh) <= OFFERED_MAX_EVENTS:
+            return fresh
+        return await self._log.read(instance, after, room)
+
+    async def _project(self, connection: asyncpg.Connection, batch: Batch) -> None:
+        moves: dict[tuple[str, int], tuple[int, int]] = {}
+        async with connection.transaction():
+            for projection in self._projections:
+                moves.update(await self._apply(connection, projection, batch))
+            if moves:
+                await store.advance(connection, self._service, moves)
+        for key, (_, position) in moves.items():
+            self._positions[key] = position
+        reached = {instance: self._lowest(instance) for instance in batch}
+        for instance, position in reached.items():
+            self._reached(instance, position)
+        for projection_id, instance in list(self._held):
+            if instance in batch:
+                self._give_up_waiting(instance, projection_id)
+        await self._announce(reached)
+
+    def _give_up_waiting(self, instance: int, projection_id: str) -> None:
+        for _, waiter in self._waiters.pop(instance, []):
+            if not waiter.done():
+                waiter.set_result(False)
+
+    async def _apply(self, connection: asyncpg.Connection, projection: Projection, batch: Batch) -> dict[tuple[str, int], tuple[int, int]]:
+        """Folds a batch for one projection and writes it. Returns the checkpoint moves."""
+        moves: dict[tuple[str, int], tuple[int, int]] = {}
+        upserts: dict[str, list[tuple[int, Row]]] = {}
+        deletes: dict[str, list[tuple[int, Key]]] = {}
+        for instance, events in batch.items():
+            at = self._positions.get((projection.id, instance), 0)
+            fresh = [event for event in events if event.position > at]
+            if not fresh or (projection.id, instance) in self._held:
+                continue
+            if fresh[0].position != at + 1:
+                continue  # this projection is further behind than the batch begins; it is read for it in the next round
+            rows = await self._seeded(connection, projection, instance, fresh)
+            good = await self._fold(connection, projection, instance, rows, fresh)
+            if good < len(fresh):  # the rows before the poison, folded again without it
+                rows = await self._seeded(connection, projection, instance, fresh[:good])
+                await self._fold(connection, projection, instance, rows, fresh[:good])
+            if good == 0:
+                continue
+            moves[projection.id, instance] = (at, fresh[good - 1].position)
+            for name, changed, dropped in rows.written():
+                declared = projection.table(name)
+                upserts.setdefault(name, []).extend(
+                    (instance, {**row, **dict(zip(declared.key, key, strict=True))}) for key, row in changed
+                )
+                deletes.setdefault(name, []).extend((instance, key) for key in dropped)
+        for table in projection.tables:
+            await store.write(
+                connection, self._service, projection.revision, table, upserts.get(table.name, ()), deletes.get(table.name, ())
+            )
+        return moves
+
+    async def _seeded(self, connection: asyncpg.Connection, projection: Projection, instance: int, events: Sequence[Recorded]) -> Rows:
+        rows = Rows()
+        wanted: dict[str, dict[Key, None]] = {}
+        for event in events:
+            handler = projection.handlers.get(event.type)
+            if handler is not None and handler[1] is not None:
+                for table, key in handler[1](event):
+                    wanted.setdefault(table, {})[key] = None
+        for name, keys in wanted.items():
+            declared = projection.table(name)
+            found = await store.read(connection, self._service, projection.revision, declared, instance, list(keys))
+            for key in keys:
+                rows.seed(name, key, found.get(key))
+        return rows
+
+    async def _fold(
+        self, connection: asyncpg.Connection, projection: Projection, instance: int, rows: Rows, events: Sequence[Recorded]
+    ) -> int:
+        """Applies events until one raises, which holds the instance. Returns how many were applied."""
+        for done, event in enumerate(events):
+            handler = projection.handlers.get(event.type)
+            if handler is None:
+                continue
+            try:
+                handler[0](rows, event)
+            except Exception as error:
+                why = f"{event.type} at position {event.position}: {type(error).__name__}: {error}"
+                log.exception("projection held", service=self._service, projection=projection.name, instance=instance, why=why)
+                self._held[projection.id, instance] = why
+                await store.hold(connection, self._service, projection.id, instance, why)
+                return done
+        return len(events)

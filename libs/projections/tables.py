@@ -1,0 +1,220 @@
+"""Statements on query tables. They name tables as ``{pos.receipts}``; the active revision is put in when they run.
+
+Isolation between instances is enforced here: a statement in which a named table has no ``alias.instance = $1`` cannot be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import structlog
+
+from libs.domain.errors import unavailable
+from libs.eventstore.log import LOST
+
+log = structlog.get_logger(__name__)
+
+POOL_MAX_CONNECTIONS = 4
+CONNECT_TIMEOUT_S = 3.0
+QUERY_TIMEOUT_MS = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000  # a reader that stops pulling gives its snapshot back
+CURSOR_ROWS = 500
+LOOKUP_MAX_KEYS = 5_000
+
+_TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
+_ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
+_registered: list[Statement] = []
+
+
+class Unguarded(ValueError):
+    """A statement names a table without tying it to the instance."""
+
+
+class Statement:
+    """A query whose first parameter is the instance. Raises Unguarded when made, if a table in it is not bound to it."""
+
+    def __init__(self, text: str) -> None:
+        named = _TABLE.findall(text)
+        if not named or len(named) != len(_ANY_TABLE.findall(text)):
+            raise Unguarded(f"every table needs an alias: {text}")
+        for service, table, alias in named:
+            if f"{alias}.instance = $1" not in text:
+                raise Unguarded(f"{service}.{table} {alias} has no {alias}.instance = $1 in: {text}")
+        self.text = text
+        self.tables = [(service, table) for service, table, _ in named]
+        _registered.append(self)
+
+
+def registered() -> Sequence[Statement]:
+    """Every statement of the process, for the test that runs them all with a foreign instance."""
+    return tuple(_registered)
+
+
+class Tables:
+    """Reads query tables. Implements ``libs.domain.decider.Lookup``."""
+
+    def __init__(self, dsn: str, service: str) -> None:
+        self._dsn = dsn
+        self._service = service
+        self._pool: asyncpg.Pool | None = None
+        self._names: dict[tuple[str, str], str] = {}
+        self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
+        self._references: dict[tuple[str, str], Statement] = {}
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=POOL_MAX_CONNECTIONS,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "application_name": f"theke {self._service} reads",
+                "statement_timeout": str(QUERY_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                "default_transaction_read_only": "on",
+                "jit": "off",
+            },
+        )
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    def forget_revisions(self) -> None:
+        """A projection switched to another revision: names are looked up again."""
+        self._names.clear()
+
+    async def _resolve(self, connection: asyncpg.Connection, text: str, tables: Sequence[tuple[str, str]]) -> str:
+        if any(table not in self._names for table in tables):
+            for row in await connection.fetch("select service, active, unnest(tables) as name from theke.revisions"):
+                self._names[row["service"], row["name"]] = f"{row['service']}.{row['name']}_r{row['active']}"
+        missing = [table for table in tables if table not in self._names]
+        if missing:
+            raise unavailable("tables_not_ready", tables=", ".join(".".join(table) for table in missing))
+        return _ANY_TABLE.sub(lambda found: self._names[found[1], found[2]], text)
+
+    async def fetch(self, statement: Statement, instance: int, *arguments: Any) -> list[Any]:
+        """All rows of a statement that is bounded by itself."""
+        try:
+            async with self._acquired() as connection:
+                text = await self._resolve(connection, statement.text, statement.tables)
+                rows: list[Any] = await connection.fetch(text, instance, *arguments)
+                return rows
+        except asyncpg.UndefinedTableError:
+            self.forget_revisions()
+            raise unavailable("tables_not_ready") from None
+        except LOST as error:
+            raise unavailable("read_database_unreachable") from error
+
+    async def fetch_one(self, statement: Statement, instance: int, *arguments: Any) -> Any | None:
+        rows = await self.fetch(statement, instance, *arguments)
+        return rows[0] if rows else None
+
+    async def stream(self, statement: Statement, instance: int, *arguments: Any) -> AsyncIterator[list[Any]]:
+        """Rows in pieces of CURSOR_ROWS, from one snapshot, however many there are."""
+        try:
+            async with self._acquired() as connection, connection.transaction(readonly=True):
+                text = await self._resolve(connection, statement.text, statement.tables)
+                cursor = await connection.cursor(text, instance, *arguments)
+                while rows := await cursor.fetch(CURSOR_ROWS):
+                    yield rows
+        except LOST as error:
+            raise unavailable("read_database_unreachable") from error
+
+    def _acquired(self) -> Any:
+        if self._pool is None:
+            raise unavailable("read_database_unreachable")
+        return self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+
+    # facts: many commands' look-ups share one statement
+
+    async def referenced(self, table: str, column: str, instance: int, key: str) -> bool:
+        """Whether any row of ``service.table`` has ``key`` in ``column``."""
+        service, name = table.split(".")
+        statement = self._references.get((table, column))
+        if statement is None:
+            text = f"select 1 from {{{service}.{name}}} t where t.instance = $1 and t.{column} = $2 limit 1"
+            statement = self._references[table, column] = Statement(text)
+        return await self.fetch_one(statement, instance, key) is not None
+
+    async def rows(
+        self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
+    ) -> Mapping[str, Sequence[Any]]:
+        """Rows of ``service.table`` by a column (as text); look-ups that come while one is under way are asked together in the next."""
+        if not keys:
+            return {}
+        gathered = self._lookups.get((table, columns, by))
+        if gathered is None:
+            gathered = self._lookups[table, columns, by] = _Gathered(self, table, columns, by)
+        return await gathered.ask(instance, keys)
+
+
+class _Gathered:
+    """Look-ups of one table and column list, gathered while the one before is under way."""
+
+    def __init__(self, tables: Tables, table: str, columns: tuple[str, ...], by: str) -> None:
+        service, name = table.split(".")
+        self._tables = tables
+        self._named = [(service, name)]
+        self._text = (
+            f"select k.ix::int as ix, k.key as asked, {', '.join('t.' + column for column in columns)} "
+            "from unnest($1::int[], $2::text[]) with ordinality k(instance, key, ix) "
+            f"join {{{service}.{name}}} t on t.instance = k.instance and t.{by if by == 'key' else by + '::text'} = k.key"
+        )
+        self._waiting: list[tuple[int, Sequence[str], asyncio.Future[dict[str, list[Any]]]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, instance: int, keys: Sequence[str]) -> dict[str, list[Any]]:
+        future: asyncio.Future[dict[str, list[Any]]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((instance, keys, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, count = [], 0
+            while self._waiting and count < LOOKUP_MAX_KEYS:
+                batch.append(self._waiting.pop(0))
+                count += len(batch[-1][1])
+            try:
+                await self._answer(batch)
+            except Exception as error:
+                for _, _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+
+    async def _answer(self, batch: Sequence[tuple[int, Sequence[str], asyncio.Future[dict[str, list[Any]]]]]) -> None:
+        instances: list[int] = []
+        keys: list[str] = []
+        owners: list[dict[str, list[Any]]] = []
+        answers: list[dict[str, list[Any]]] = []
+        for instance, wanted, _ in batch:
+            answers.append({})
+            for key in dict.fromkeys(wanted):
+                instances.append(instance)
+                keys.append(key)
+                owners.append(answers[-1])
+        for row in await self._fetch(instances, keys):
+            owners[row["ix"] - 1].setdefault(row["asked"], []).append(row)
+        for (_, _, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    async def _fetch(self, instances: list[int], keys: list[str]) -> list[Any]:
+        tables = self._tables
+        try:
+            async with tables._acquired() as connection:
+                text = await tables._resolve(connection, self._text, self._named)
+                rows: list[Any] = await connection.fetch(text, instances, keys)
+                return rows
+        except asyncpg.UndefinedTableError:
+            tables.forget_revisions()
+            raise unavailable("tables_not_ready") from None
+        except LOST as error:
+            raise unavailable("read_database_unreachable") from error

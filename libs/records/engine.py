@@ -1,0 +1,176 @@
+"""Commands of a record: ``<name>.create``, ``<name>.change``, ``<name>.delete``.
+
+References to records of the same service are streams that the command reads, so they cannot vanish between check and append. Unique
+fields are claims. A delete is refused while other records refer to this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from libs.domain.decider import Claim, Command, CommandType, Decision, Lookup, States, StreamRef
+from libs.domain.errors import DomainError, FieldError, Kind, conflict, invalid, not_found
+from libs.domain.events import Event, Recorded
+from libs.domain.ids import key_of
+from libs.domain.records import Field, RecordEvents, RecordType, RecordView
+from libs.records.state import RecordState, aggregate
+from libs.records.validate import accept
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """``key`` is chosen by Theke unless shipped data brings its own."""
+
+    values: dict[str, Any]
+    key: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Only the named fields change; null clears one. ``if_version``: refuse unless this is the record's version."""
+
+    key: str
+    values: dict[str, Any]
+    if_version: int | None = None
+
+
+class Delete(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    if_version: int | None = None
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+
+
+Check = Callable[[dict[str, Any], Any], None]
+
+
+class Records:
+    """A record type with everything that is made of it. ``others``: record types of the same service that may refer to this one."""
+
+    def __init__(self, record: RecordType, events: RecordEvents, siblings: Sequence[Records] = ()) -> None:
+        self.type = record
+        self.events = events
+        self.aggregate = aggregate(record, events)
+        self._targets: dict[str, Records] = {records.type.name: records for records in (*siblings, self)}
+        self._referring: list[tuple[RecordType, Field]] = []
+        for field in record.fields:
+            if field.refers:
+                self._targets[field.refers]._referring.append((record, field))
+
+    def commands(self) -> tuple[CommandType, ...]:
+        name, permission = self.type.name, self.type.permission
+        return (
+            CommandType(f"{name}.create", Create, self._create_streams, self._create, self._view, permission, self._unknown),
+            CommandType(f"{name}.change", Change, self._change_streams, self._change, self._view, permission, self._unknown),
+            CommandType(f"{name}.delete", Delete, self._own_stream, self._delete, _deleted, permission, self._references),
+        )
+
+    def _key(self, command: Command[Create]) -> str:
+        return command.body.key or key_of(self.type.prefix, command.id)
+
+    def _referred(self, values: dict[str, Any]) -> list[StreamRef]:
+        """The streams of records that these values refer to."""
+        refs = []
+        for field in self.type.fields:
+            key = values.get(field.name) if field.refers else None
+            if isinstance(key, str) and key:
+                refs.append(StreamRef(self._targets[field.refers].aggregate, key))
+        return refs
+
+    def _create_streams(self, command: Command[Create]) -> tuple[StreamRef, ...]:
+        own = StreamRef(self.aggregate, self._key(command), new=command.body.key is None)
+        return _distinct(own, *self._referred(command.body.values))
+
+    def _change_streams(self, command: Command[Change]) -> tuple[StreamRef, ...]:
+        return _distinct(StreamRef(self.aggregate, command.body.key), *self._referred(command.body.values))
+
+    def _own_stream(self, command: Command[Delete]) -> tuple[StreamRef, ...]:
+        return (StreamRef(self.aggregate, command.body.key),)
+
+    async def _unknown(self, command: Command[Create] | Command[Change], lookup: Lookup) -> tuple[FieldError, ...]:
+        """Fields whose value must occur in another table, and does not."""
+        missing = []
+        for field in self.type.fields:
+            value = command.body.values.get(field.name) if field.known_in else None
+            if isinstance(value, int | str):
+                table, _, column = field.known_in.rpartition(".")
+                if not await lookup.rows(table, command.instance, [str(value)], (column,), column):
+                    missing.append(FieldError(field.name, "not_known", {"value": str(value)[:50]}))
+        return tuple(missing)
+
+    def _create(self, states: States, command: Command[Create], unknown: tuple[FieldError, ...]) -> Decision:
+        values = accept(self.type, command.body.values, create=True, also=unknown)
+        stream = self.aggregate.stream(self._key(command))
+        if states[stream].version > 0:
+            raise conflict("already_exists", key=self._key(command))
+        self._require_targets(states, values)
+        take = tuple(self._claim(f, values[f.name]) for f in self._uniques() if values.get(f.name) is not None)
+        event: Event = self.events.created(**{name: value for name, value in values.items() if value is not None})
+        return Decision({stream: [event]}, take=take)
+
+    def _change(self, states: States, command: Command[Change], unknown: tuple[FieldError, ...]) -> Decision:
+        stream, state = self._existing(states, command.body.key, command.body.if_version)
+        values = accept(self.type, command.body.values, create=False, also=unknown)
+        changed = {name: value for name, value in values.items() if value != state.values.get(name)}
+        if not changed:
+            return Decision({})
+        self._require_targets(states, changed)
+        uniques = [field for field in self._uniques() if field.name in changed]
+        return Decision(
+            {stream: [self.events.changed(**changed)]},
+            take=tuple(self._claim(f, changed[f.name]) for f in uniques if changed[f.name] is not None),
+            give_up=tuple(self._claim(f, state.values[f.name]) for f in uniques if state.values.get(f.name) is not None),
+        )
+
+    def _delete(self, states: States, command: Command[Delete], referred: bool) -> Decision:
+        stream, state = self._existing(states, command.body.key, command.body.if_version)
+        if referred:
+            raise conflict(f"{self.type.name}_in_use", id=command.body.key)
+        held = tuple(self._claim(f, state.values[f.name]) for f in self._uniques() if state.values.get(f.name) is not None)
+        return Decision({stream: [self.events.deleted()]}, give_up=held)
+
+    async def _references(self, command: Command[Delete], lookup: Lookup) -> bool:
+        for record, field in self._referring:
+            if await lookup.referenced(f"{record.service}.{record.table}", field.name, command.instance, command.body.key):
+                return True
+        return False
+
+    def _existing(self, states: States, key: str, if_version: int | None) -> tuple[str, RecordState]:
+        stream = self.aggregate.stream(key)
+        state: RecordState = states[stream]
+        if not state.exists:
+            raise not_found(f"{self.type.name}_not_found", id=key)
+        if if_version is not None and if_version != state.version:
+            raise DomainError(Kind.PRECONDITION_FAILED, "version_mismatch", {"version": state.version})
+        return stream, state
+
+    def _require_targets(self, states: States, values: dict[str, Any]) -> None:
+        missing = []
+        for field in self.type.fields:
+            key = values.get(field.name) if field.refers else None
+            if key is not None and not states[self._targets[field.refers].aggregate.stream(key)].exists:
+                missing.append(FieldError(field.name, f"{field.refers}_not_found", {"id": key}))
+        if missing:
+            raise invalid(*missing)
+
+    def _uniques(self) -> list[Field]:
+        return [field for field in self.type.fields if field.unique]
+
+    def _claim(self, field: Field, value: Any) -> Claim:
+        return Claim(f"{self.type.name}.{field.name}", str(value).casefold())
+
+    def _view(self, states: States, command: Command[Any], _: Sequence[Recorded]) -> RecordView:
+        key = command.body.key if isinstance(command.body, Change) else self._key(command)
+        view: RecordView = states[self.aggregate.stream(key)].view()
+        return view
+
+
+def _deleted(_: States, command: Command[Delete], __: Sequence[Recorded]) -> Deleted:
+    return Deleted(key=command.body.key)
+
+
+def _distinct(*refs: StreamRef) -> tuple[StreamRef, ...]:
+    return tuple({ref.name: ref for ref in reversed(refs)}.values())[::-1]

@@ -1,0 +1,147 @@
+"""Values of a record against its declaration. Every field at fault is named, not only the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from libs.domain.errors import FieldError, invalid
+from libs.domain.records import INT32_MAX, LIST_MAX_ITEMS, Field, FieldType, RecordType
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+DEFAULT_HIGH = Decimal(10) ** 9
+_WRONG_TYPE: Mapping[FieldType, str] = {
+    FieldType.TEXT: "expected_text",
+    FieldType.INTEGER: "expected_integer",
+    FieldType.DECIMAL: "expected_number",
+    FieldType.BOOLEAN: "expected_boolean",
+    FieldType.DATE: "expected_date",
+    FieldType.REFERENCE: "expected_text",
+    FieldType.LIST: "expected_list",
+}
+
+
+class _Wrong(Exception):
+    def __init__(self, reason: str, path: str = "", **params: str | int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+        self.params = params
+
+
+def accept(record: RecordType, given: Mapping[str, Any], *, create: bool, also: tuple[FieldError, ...] = ()) -> dict[str, Any]:
+    """The given values as the record keeps them. Raises DomainError ``invalid`` naming every field at fault, those in ``also``
+    (found by look-ups) too unless they are wrong in themselves."""
+    known = {field.name: field for field in record.fields}
+    errors = [FieldError(name, "unknown_field") for name in given if name not in known]
+    accepted: dict[str, Any] = {}
+    for name, field in known.items():
+        if name not in given:
+            if create and field.required:
+                errors.append(FieldError(name, "required"))
+            continue
+        try:
+            accepted[name] = _value(field, given[name])
+        except _Wrong as wrong:
+            errors.append(FieldError(name + wrong.path, wrong.reason, wrong.params))
+    wrong_already = {error.path for error in errors}
+    errors += [error for error in also if error.path not in wrong_already]
+    if errors:
+        raise invalid(*errors)
+    return accepted
+
+
+def _value(field: Field, value: Any) -> Any:
+    if value is None:
+        if field.required:
+            raise _Wrong("required")
+        return field.default
+    try:
+        return _CHECKS[field.type](field, value)
+    except (msgspec.ValidationError, InvalidOperation, ValueError, TypeError):
+        raise _Wrong(_WRONG_TYPE[field.type]) from None
+
+
+def _text(field: Field, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong("expected_text")
+    text = value.strip()
+    if field.required and not text:
+        raise _Wrong("required")
+    if len(text) > field.max_chars:
+        raise _Wrong("too_long", max=field.max_chars)
+    if _UNPRINTABLE.search(text):
+        raise _Wrong("unprintable")
+    return text
+
+
+def _integer(field: Field, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong("expected_integer")
+    if field.choices and value not in field.choices:
+        raise _Wrong("not_allowed", allowed=", ".join(map(str, field.choices)))
+    low, high = (field.low if field.low is not None else -INT32_MAX), (field.high if field.high is not None else INT32_MAX)
+    if not low <= value <= high:
+        raise _Wrong("out_of_range", min=str(low), max=str(high))
+    return value
+
+
+def _decimal(field: Field, value: Any) -> Decimal:
+    if isinstance(value, bool | float):
+        raise _Wrong("expected_number")
+    number = Decimal(value)
+    low = field.low if field.low is not None else -DEFAULT_HIGH
+    high = field.high if field.high is not None else DEFAULT_HIGH
+    if not number.is_finite() or not low <= number <= high:
+        raise _Wrong("out_of_range", min=str(low), max=str(high))
+    if number != round(number, field.places):
+        raise _Wrong("too_many_places", max=field.places)
+    return number
+
+
+def _boolean(_: Field, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong("expected_boolean")
+    return value
+
+
+def _date(_: Field, value: Any) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+def _reference(_: Field, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong("expected_text")
+    if not value or len(value) > 64:
+        raise _Wrong("not_a_key")
+    return value
+
+
+def _list(field: Field, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _Wrong("expected_list")
+    if len(value) > LIST_MAX_ITEMS:
+        raise _Wrong("too_many", max=LIST_MAX_ITEMS)
+    items = []
+    for number, item in enumerate(value):
+        try:
+            items.append(msgspec.convert(item, field.item))
+        except msgspec.ValidationError as error:
+            raise _Wrong("invalid_item", f"[{number}]", detail=str(error)[:200]) from None
+    return tuple(items)
+
+
+_CHECKS: Mapping[FieldType, Any] = {
+    FieldType.TEXT: _text,
+    FieldType.INTEGER: _integer,
+    FieldType.DECIMAL: _decimal,
+    FieldType.BOOLEAN: _boolean,
+    FieldType.DATE: _date,
+    FieldType.REFERENCE: _reference,
+    FieldType.LIST: _list,
+}
