@@ -1,0 +1,58 @@
+# One command each; `make` alone lists them. Needs git, make and Python 3.11 or newer, nothing else.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+SEED ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench soak docs requirements
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: $(STAMP) ## make the environment in .venv; skipped while the requirements are unchanged
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Theke needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say which: make PYTHON=python3.12 setup" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## start everything with demo data; Ctrl-C stops it
+	@exec env THEKE_DEMO=1 $(BIN)/theke up
+
+test: setup ## run every test; PYTEST_ARGS="-k receipt" to choose
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## ruff, mypy and the one-way dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## measure sales per second beside a bare floor
+	$(BIN)/python -m tests.bench
+
+soak: setup ## kill and starve it for long; SEED=7 repeats a run
+	$(BIN)/python -m tests.chaos $(SEED)
+
+docs: setup ## write the generated parts of the reference
+	$(BIN)/python -m libs.cli.docs
+
+# pip-tools lives in a throwaway environment; the result holds versions and hashes, no addresses.
+COMPILE := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --all-build-deps \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+requirements: ## pin the newest dependencies of pyproject.toml anew
+	rm -rf build/pin && $(PYTHON) -m venv build/pin && build/pin/bin/python -m pip install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make requirements" build/pin/bin/pip-compile $(COMPILE) -o requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make requirements" build/pin/bin/pip-compile $(COMPILE) -c requirements.txt --extra dev \
+	  -o requirements-dev.txt pyproject.toml
+	rm -rf build/pin

@@ -1,0 +1,1 @@
+"""The command line: ``theke up``, ``theke status``."""

@@ -1,0 +1,9 @@
+"""Exit codes, the same for every subcommand."""
+
+from typing import Final
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+NOT_RUNNING: Final = 3
+IN_USE: Final = 4

@@ -1,0 +1,65 @@
+"""``theke``: one command, a subcommand per job. Every subcommand module has ``add(subcommands)`` and a ``run(arguments, settings)``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from libs.cli import exits, status, up
+from libs.runtime.config import SettingInvalid, Settings
+
+EPILOG: Final = """\
+first steps:
+  make run                      everything with demo data on this machine
+  theke up                      the same without demo data
+  theke status                  what runs, where, since when
+  theke status --json           the same for programs
+
+settings (environment):
+  THEKE_PORT=5015               port of the gateway
+  THEKE_HOST=127.0.0.1          address it listens on
+  THEKE_DATA=.theke             state directory, made if absent
+  THEKE_DEMO=0                  1: instance "demo" with sample data, login admin/admin, loopback only
+  THEKE_POSTGRES_DSN=           postgres://…: use this server instead of an embedded one
+  THEKE_NATS_URL=               nats://…: use this server instead of an embedded one
+  THEKE_INSTANCE=               instance of requests that name none; default: the only one
+  THEKE_LOG_LEVEL=info          debug, info, warning or error
+
+exit codes:
+  0  done
+  1  failed; the reason is on stderr
+  2  wrong usage or a setting with an impossible value
+  3  Theke is not running on this state directory
+  4  the state directory is in use by another Theke
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="theke",
+        description="The event-sourced back office behind points of sale.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    for module in (up, status):
+        module.add(subcommands)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code, as EPILOG lists them."""
+    chosen = parser().parse_args(arguments)
+    try:
+        settings = Settings.from_env(os.environ)
+        return int(chosen.run(chosen, settings))
+    except SettingInvalid as fault:
+        print(f"theke: {fault}", file=sys.stderr)
+        return exits.USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""``theke up``: start everything on this machine and keep it running."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from libs.cli import exits
+from libs.cli.welcome import welcome
+from libs.runtime import logs
+from libs.runtime.config import PROJECT, Settings
+from libs.runtime.endpoints import Endpoints
+from libs.runtime.installation import Installation
+from libs.runtime.locks import DirectoryInUse
+from libs.runtime.program import run_once
+from libs.runtime.supervisor import START_FAILURES
+
+DEMO_TIMEOUT_S = 120.0
+
+
+def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subcommands.add_parser(
+        "up",
+        help="start Postgres, NATS, all services and the gateway, and keep them running",
+        description="Start Postgres, NATS, all services and the gateway, restart what dies, until Ctrl-C. "
+        "Ctrl-C drains and stops in order within 5 s; a second one kills at once. The next start finds its data again.",
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    logs.configure("supervisor", settings.log_level)
+    installation = Installation(settings)
+
+    async def load_demo() -> None:
+        await run_once((sys.executable, "-m", "services.demo"), installation.environ(), cwd=PROJECT, timeout=DEMO_TIMEOUT_S)
+
+    async def greet(endpoints: Endpoints) -> None:
+        await welcome(endpoints, settings, load_demo if settings.demo else None)
+
+    try:
+        asyncio.run(installation.run(greet))
+    except DirectoryInUse as refusal:
+        print(f"theke: {refusal}", file=sys.stderr)
+        return exits.IN_USE
+    except START_FAILURES as failure:
+        print(f"theke: {failure}", file=sys.stderr)
+        return exits.FAILED
+    return exits.DONE

@@ -1,0 +1,101 @@
+"""Asking services, typed: what the gateway, the command line and shipped data use to send commands and queries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Hashable
+from contextlib import aclosing
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+from uuid import UUID, uuid4
+
+import msgspec
+
+from libs.bus import subjects
+from libs.bus.client import Client
+from libs.bus.connection import Connection, connect
+from libs.domain.principal import Principal
+from libs.runtime.service import subject_name
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+DEADLINE_S = 10.0
+STREAM_SILENCE_MAX_S = 20.0
+
+
+@lru_cache(maxsize=512)
+def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(type_)
+
+
+class Services:
+    """Every method raises the service's DomainError, or ``unavailable``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def command(
+        self,
+        service: str,
+        name: str,
+        body: Any,
+        answer: type[T],
+        *,
+        principal: Principal,
+        id: UUID | None = None,
+        at: datetime | None = None,
+        deadline: float = DEADLINE_S,
+        trace: str = "",
+    ) -> tuple[T, bool]:
+        """The answer, and whether query tables are still behind it. ``id``: repeat a command with the same one."""
+        reply = await self._client.request(
+            subjects.command(service, subject_name(name)),
+            _encoder.encode(body),
+            instance=principal.instance,
+            principal=_encoder.encode(principal),
+            command_id=id or uuid4(),
+            at=at,
+            deadline=deadline,
+            trace=trace,
+        )
+        return _decoder(cast("Hashable", answer)).decode(reply.body), reply.projection_behind
+
+    async def query(
+        self, service: str, name: str, body: Any, answer: type[T], *, principal: Principal, deadline: float = DEADLINE_S, trace: str = ""
+    ) -> T:
+        reply = await self._client.request(
+            subjects.query(service, subject_name(name)),
+            _encoder.encode(body),
+            instance=principal.instance,
+            principal=_encoder.encode(principal),
+            deadline=deadline,
+            trace=trace,
+        )
+        found: T = _decoder(cast("Hashable", answer)).decode(reply.body)
+        return found
+
+    async def stream(
+        self, service: str, name: str, body: Any, item: type[T], *, principal: Principal, trace: str = ""
+    ) -> AsyncIterator[list[T]]:
+        """Items in pieces, pulled as they are consumed. Close it early with ``contextlib.aclosing``."""
+        pieces = self._client.stream(
+            subjects.query(service, subject_name(name)),
+            _encoder.encode(body),
+            instance=principal.instance,
+            principal=_encoder.encode(principal),
+            deadline=STREAM_SILENCE_MAX_S,
+            trace=trace,
+        )
+        decoder = _decoder(list[item])  # type: ignore[valid-type]
+        async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
+            async for piece in open_pieces:
+                yield decoder.decode(piece)
+
+
+async def connected(url: str, name: str) -> tuple[Connection, Services]:
+    """A connection of its own for a command-line tool. Raises what ``connect`` raises."""
+    connection = await connect(url, name=name)
+    client = Client(connection)
+    await client.open()
+    return connection, Services(client)

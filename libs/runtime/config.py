@@ -1,0 +1,118 @@
+"""Settings come from ``THEKE_*`` variables and from nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+INSTANCE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{1,30}")
+HIGHEST_PORT: Final = 65_535
+
+
+class SettingInvalid(ValueError):
+    """A variable has a value it cannot have; the message is one line naming the variable and what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
+    ``instance`` empty: the only one there is."""
+
+    host: str = "127.0.0.1"
+    port: int = 5015
+    data: Path = PROJECT / ".theke"
+    demo: bool = False
+    postgres_dsn: str = ""
+    nats_url: str = ""
+    log_level: str = "info"
+    instance: str = ""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Raises SettingInvalid. A variable that is set but empty counts as not set."""
+        settings = cls(
+            host=environ.get("THEKE_HOST") or "127.0.0.1",
+            port=_port("THEKE_PORT", environ.get("THEKE_PORT") or "5015"),
+            data=_directory("THEKE_DATA", environ.get("THEKE_DATA") or str(PROJECT / ".theke")),
+            demo=_flag("THEKE_DEMO", environ.get("THEKE_DEMO") or "0"),
+            postgres_dsn=_address("THEKE_POSTGRES_DSN", environ.get("THEKE_POSTGRES_DSN", ""), ("postgres", "postgresql")),
+            nats_url=_address("THEKE_NATS_URL", environ.get("THEKE_NATS_URL", ""), ("nats", "tls")),
+            log_level=_one_of("THEKE_LOG_LEVEL", environ.get("THEKE_LOG_LEVEL") or "info", LOG_LEVELS),
+            instance=_instance("THEKE_INSTANCE", environ.get("THEKE_INSTANCE", "")),
+        )
+        if settings.demo and not is_loopback(settings.host):
+            raise SettingInvalid(
+                f"THEKE_HOST={settings.host}: with THEKE_DEMO=1 everybody knows the password, so only 127.0.0.1 (loopback) is allowed"
+            )
+        return settings
+
+    def environ(self) -> dict[str, str]:
+        """The same settings as variables, for a child process."""
+        return {
+            "THEKE_HOST": self.host,
+            "THEKE_PORT": str(self.port),
+            "THEKE_DATA": str(self.data),
+            "THEKE_DEMO": "1" if self.demo else "0",
+            "THEKE_POSTGRES_DSN": self.postgres_dsn,
+            "THEKE_NATS_URL": self.nats_url,
+            "THEKE_LOG_LEVEL": self.log_level,
+            "THEKE_INSTANCE": self.instance,
+        }
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _port(name: str, text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST_PORT:
+        return int(text)
+    raise SettingInvalid(f"{name}={text}: a port is allowed, 1 to {HIGHEST_PORT}")
+
+
+def _directory(name: str, text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise SettingInvalid(f"{name}={text}: a directory is allowed, this is a file")
+    return path
+
+
+def _flag(name: str, text: str) -> bool:
+    return _one_of(name, text, ("0", "1")) == "1"
+
+
+def _one_of(name: str, text: str, allowed: tuple[str, ...]) -> str:
+    if text in allowed:
+        return text
+    raise SettingInvalid(f"{name}={text}: {', '.join(allowed[:-1])} or {allowed[-1]} is allowed")
+
+
+def _address(name: str, text: str, schemes: tuple[str, ...]) -> str:
+    """The value is not repeated in the message: it holds a password."""
+    if not text:
+        return ""
+    allowed = " or ".join(f"{scheme}://…" for scheme in schemes)
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingInvalid(f"{name}: {allowed} with a host is allowed")
+    return text
+
+
+def _instance(name: str, text: str) -> str:
+    if not text or INSTANCE_NAME.fullmatch(text):
+        return text
+    raise SettingInvalid(f"{name}={text}: 2 to 31 of a-z, 0-9 and - are allowed, a letter first")

@@ -1,0 +1,95 @@
+"""The one way in: authorise → load facts → decide → append → project → reply. Every write of a service passes here, whatever dialect,
+import or process it comes from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import structlog
+
+from libs.bus.client import Reply
+from libs.bus.server import Request
+from libs.domain.decider import Command, CommandType, Lookup
+from libs.domain.errors import DomainError, FieldError, Kind, invalid
+from libs.domain.events import Recorded
+from libs.domain.principal import Principal
+from libs.eventstore.batcher import Batcher, Done
+from libs.projections.projector import Projector
+
+log = structlog.get_logger(__name__)
+
+PROJECTION_WAIT_MAX_S = 2.0
+
+_canonical = msgspec.msgpack.Encoder(order="deterministic")
+_principals = msgspec.msgpack.Decoder(Principal)
+
+Appended = Callable[[Sequence[Recorded]], None]
+
+
+def principal_of(request: Request) -> Principal:
+    """Who asks. Raises ``unauthenticated`` if nobody is named, or somebody of another instance."""
+    if request.principal is None:
+        raise DomainError(Kind.UNAUTHENTICATED, "no_principal")
+    principal = _principals.decode(request.principal)
+    if principal.instance != request.instance:
+        raise DomainError(Kind.UNAUTHENTICATED, "foreign_principal")
+    return principal
+
+
+def decoded(body: bytes, type_: Any) -> Any:
+    """A request's body. What a dialect sends has been checked before; a mismatch here is a caller of another version."""
+    try:
+        return msgspec.msgpack.decode(body, type=type_)
+    except msgspec.ValidationError as error:
+        raise invalid(FieldError("", "malformed", {"detail": str(error)[:300]})) from error
+
+
+class Dispatcher:
+    """Executes the commands of one service. ``appended`` hears of every append, after it is on disk."""
+
+    def __init__(self, commands: Sequence[CommandType], batcher: Batcher, projector: Projector, lookup: Lookup, appended: Appended) -> None:
+        self.commands = {command.name: command for command in commands}
+        self._batcher = batcher
+        self._projector = projector
+        self._lookup = lookup
+        self._appended = appended
+
+    async def serve(self, name: str, request: Request) -> Reply:
+        """A command as it comes over the bus."""
+        if request.command_id is None:
+            raise invalid(FieldError("command_id", "required"))
+        type_ = self.commands[name]
+        command = Command(request.command_id, request.at, principal_of(request), decoded(request.body, type_.body))
+        answer, behind = await self.execute(type_, command, timeout=request.left())
+        return Reply(msgspec.msgpack.encode(answer), behind)
+
+    async def execute(self, type_: CommandType, command: Command[Any], *, timeout: float) -> tuple[Any, bool]:
+        """The answer, and whether query tables are still behind it. Raises the refusal as DomainError."""
+        if not command.principal.may(type_.permission, write=True):
+            raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": type_.permission})
+        ends = time.monotonic() + timeout
+        fingerprint = sha256(type_.name.encode() + b"\n" + _canonical.encode(command.body)).digest()
+        try:
+            facts = await type_.facts(command, self._lookup) if type_.facts is not None else None
+        except DomainError as refusal:
+            done = await self._batcher.recall(type_, command, fingerprint)
+            if done is None:
+                raise refusal from None
+        else:
+            done = await self._batcher.submit(type_, command, facts, fingerprint, timeout=ends - time.monotonic())
+        behind = not await self._project(command.instance, done, ends)
+        return type_.reply(done.states, command, done.recorded), behind
+
+    async def _project(self, instance: int, done: Done, ends: float) -> bool:
+        if done.recorded and not done.duplicate:
+            self._projector.offer(done.recorded)
+            self._appended(done.recorded)
+        wait = min(PROJECTION_WAIT_MAX_S, max(0.05, ends - time.monotonic() - 0.1))
+        reached = await self._projector.wait(instance, done.last, wait)
+        if not reached:
+            log.warning("query tables are behind", instance=instance, position=done.last)
+        return reached

@@ -1,0 +1,114 @@
+"""Theke on one machine: Postgres, NATS, then the services, the gateway last; kept by one supervisor per state directory."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from libs.runtime import endpoints
+from libs.runtime.config import PROJECT, SettingInvalid, Settings
+from libs.runtime.databases import ensure_databases
+from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
+from libs.runtime.endpoints import Child, Endpoints
+from libs.runtime.locks import take_within
+from libs.runtime.program import Program
+from libs.runtime.supervisor import Stage, Supervisor
+
+SERVICES: Final = ("auth", "inventory", "pos")
+GATEWAY: Final = "gateway"
+LOCK: Final = "run/supervisor.lock"
+LOCK_WAIT_S: Final = 0.5  # a `theke status` looks at the lock for an instant
+GATEWAY_STOP_PATIENCE_S: Final = 1.4  # it serves on for half a second while clients turn away
+
+
+def service_command(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"services.{name}")
+
+
+class Installation:
+    """The parts of a running Theke, from its settings. ``command`` gives the program of a service by name."""
+
+    def __init__(self, settings: Settings, command: Callable[[str], tuple[str, ...]] = service_command) -> None:
+        self.settings = settings
+        self._command = command
+        self._postgres = None if settings.postgres_dsn else EmbeddedPostgres(settings.data / "postgres")
+        self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats")
+        self._endpoints: Endpoints | None = None
+
+    @property
+    def postgres_dsn(self) -> str:
+        """Empty as long as an embedded server has not been started."""
+        if self._postgres is None:
+            return self.settings.postgres_dsn
+        return self._postgres.dsn if self._postgres.port else ""
+
+    @property
+    def nats_url(self) -> str:
+        """Empty as long as an embedded server has not been started."""
+        if self._nats is None:
+            return self.settings.nats_url
+        return self._nats.url if self._nats.port else ""
+
+    @property
+    def gateway_url(self) -> str:
+        host = self.settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
+
+    async def run(self, on_ready: Callable[[Endpoints], Awaitable[None]]) -> None:
+        """Until told to stop. Raises DirectoryInUse, SettingInvalid, and what Supervisor.run raises."""
+        self.settings.data.mkdir(mode=0o711, parents=True, exist_ok=True)
+        (self.settings.data / "run").mkdir(mode=0o700, exist_ok=True)
+        with await take_within(self.settings.data / LOCK, LOCK_WAIT_S):
+            self._require_free_port()
+            try:
+                await Supervisor(self._stages(), self._publish).run(lambda: on_ready(self._known()))
+            finally:
+                endpoints.remove(self.settings.data)
+
+    def _stages(self) -> list[Stage]:
+        servers = [Stage([server]) for server in (self._postgres, self._nats) if server]
+        return [
+            *servers,
+            Stage([self._program(name) for name in SERVICES], prepare=self._ensure_databases),
+            Stage([self._program(GATEWAY, stop_patience=GATEWAY_STOP_PATIENCE_S)]),
+        ]
+
+    def _program(self, name: str, **options: float) -> Program:
+        return Program(name, self._command(name), self.environ, cwd=PROJECT, **options)
+
+    def environ(self) -> Mapping[str, str]:
+        """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use."""
+        addresses = {"THEKE_POSTGRES_DSN": self.postgres_dsn, "THEKE_NATS_URL": self.nats_url}
+        return {**os.environ, **self.settings.environ(), **addresses}
+
+    async def _ensure_databases(self) -> None:
+        await ensure_databases(self.postgres_dsn)
+
+    def _require_free_port(self) -> None:
+        """Said here, before anything starts, in words that name the variable."""
+        family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.settings.host, self.settings.port))
+            except OSError as refusal:
+                where = f"THEKE_HOST={self.settings.host} THEKE_PORT={self.settings.port}"
+                raise SettingInvalid(f"{where}: cannot listen there ({refusal.strerror}); choose another THEKE_PORT") from None
+
+    def _publish(self, children: tuple[Child, ...], ready: bool) -> None:
+        self._endpoints = Endpoints(
+            postgres_dsn=self.postgres_dsn,
+            nats_url=self.nats_url,
+            gateway_url=self.gateway_url,
+            supervisor_pid=os.getpid(),
+            ready=ready,
+            children=children,
+        )
+        endpoints.write(self.settings.data, self._endpoints)
+
+    def _known(self) -> Endpoints:
+        assert self._endpoints is not None, "published before anything is ready"
+        return self._endpoints

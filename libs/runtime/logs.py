@@ -1,0 +1,79 @@
+"""One log line per fact: JSON for machines, aligned and coloured for a person at a terminal. Both go to stdout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LEVELS: Final[Mapping[str, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+# Local variables hold passwords and tokens: a traceback never shows them.
+WITHOUT_LOCALS: Final = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+
+
+@contextmanager
+def traced(trace: str) -> Iterator[None]:
+    """Every line logged inside, also by tasks started inside, carries ``trace``."""
+    token = trace_id.set(trace)
+    try:
+        yield
+    finally:
+        trace_id.reset(token)
+
+
+def configure(service: str, level: str = "", *, terminal: bool | None = None) -> None:
+    """Set up logging for this process. ``level``: debug, info, warning or error; default THEKE_LOG_LEVEL, else info.
+    ``terminal`` None: look whether stdout is one. Lines of other libraries' loggers come out the same way from warning up."""
+    chosen = LEVELS[level or os.environ.get("THEKE_LOG_LEVEL") or "info"]
+    human = sys.stdout.isatty() if terminal is None else terminal
+
+    def named(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        line["service"] = service
+        if trace := trace_id.get():
+            line["trace"] = trace
+        return line
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        named,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
+    ]
+    last: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if human
+        else [WITHOUT_LOCALS, structlog.processors.JSONRenderer(_json)]
+    )
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(chosen),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    foreign = logging.StreamHandler(sys.stdout)
+    foreign.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_without_meta(last)))
+    logging.basicConfig(handlers=[foreign], level=max(chosen, logging.WARNING), force=True)
+
+
+def _json(line: object, **_: object) -> str:
+    return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def _without_meta(last: list[Processor]) -> list[Processor]:
+    return [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]

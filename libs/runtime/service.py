@@ -1,0 +1,307 @@
+"""A service as a process: its log, its batcher, its projector and relay, and what it answers on the bus.
+
+Declared as data (``Service``), run by ``main``. Start: connect, migrate, answer commands, and answer queries once the tables have reached
+the head that the log had. Stop: take no more requests, finish what came, close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+import uvloop
+
+from libs.bus.connection import Connection, connect
+from libs.bus.live import Live
+from libs.bus.relay import Relay
+from libs.bus.server import Request, Server
+from libs.bus.subjects import Call
+from libs.domain.clock import SystemClock
+from libs.domain.decider import CommandType
+from libs.domain.errors import DomainError, Kind
+from libs.domain.events import Recorded
+from libs.domain.principal import Principal
+from libs.eventstore.batcher import Batcher
+from libs.eventstore.log import LOST, Log, LogUnreachable
+from libs.eventstore.migrate import migrate
+from libs.projections.declare import Projection
+from libs.projections.projector import Projector
+from libs.projections.tables import Tables
+from libs.runtime import logs
+from libs.runtime.config import Settings
+from libs.runtime.databases import log_dsn, read_dsn
+from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
+from libs.runtime.publishing import PublishedLog, render
+
+log = structlog.get_logger(__name__)
+
+COMMANDS_REMEMBERED = timedelta(days=7)
+HOUSEKEEPING_EVERY_S = 3600.0
+LEADER_LOOK_S = 0.25
+READY_WITHIN_S = 60.0
+DRAIN_WITHIN_S = 2.0
+STREAM_PIECE_BYTES = 64 * 1024
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A query as its handler gets it."""
+
+    principal: Principal
+    body: Any
+    tables: Tables
+
+    @property
+    def instance(self) -> int:
+        return self.principal.instance
+
+
+class Query(msgspec.Struct, frozen=True):
+    """``qry.<service>.<name>``: answered once with whatever ``answer`` returns, or piece by piece if it is a stream."""
+
+    name: str
+    body: Any
+    answer: Callable[[Ask], Any]
+    permission: str = ""
+    stream: bool = False
+
+
+class Service(msgspec.Struct, frozen=True):
+    """What a service is made of. ``extend`` adds what does not fit the pattern (auth's passwords) to the running host."""
+
+    name: str
+    commands: Sequence[CommandType] = ()
+    projections: Sequence[Projection] = ()
+    queries: Sequence[Query] = ()
+    extend: Callable[[Host], Awaitable[None]] | None = None
+
+
+class LogRequest(msgspec.Struct, frozen=True):
+    instance: int
+    after: int
+    limit: int
+
+
+def subject_name(name: str) -> str:
+    """A command's or query's name as one token of a subject."""
+    return name.replace(".", "_")
+
+
+class Host:
+    """A running service."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.service = service
+        self.settings = settings
+        self.log = Log(log_dsn(settings.postgres_dsn), service.name)
+        self.tables = Tables(read_dsn(settings.postgres_dsn), service.name)
+        self.batcher = Batcher(self.log)
+        self.projector = Projector(read_dsn(settings.postgres_dsn), service.name, service.projections, self.log, self._announce)
+        self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, self.tables, self._appended)
+        self.connection: Connection
+        self.server: Server
+        self.live: Live
+        self.relay: Relay
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Keeps ``work`` running until the service stops."""
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    def on_stop(self, close: Callable[[], Awaitable[None]]) -> None:
+        self._closers.append(close)
+
+    async def start(self) -> None:
+        name = self.service.name
+        await migrate(log_dsn(self.settings.postgres_dsn), name)
+        await self.log.open()
+        await self.tables.open()
+        self.connection = await connect(self.settings.nats_url, name=name)
+        self.live = Live(self.connection)
+        self.server = Server(self.connection, name)
+        self.relay = Relay(self.connection, name, PublishedLog(name, self.log))
+        self.batcher.start()
+        self.projector.start()
+        await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))
+        await self.live.subscribe(name, "projected", self._projected)
+        async with asyncio.timeout(READY_WITHIN_S):
+            await self.projector.ready.wait()
+        for command in self.service.commands:
+            self.server.register(Call.COMMAND, subject_name(command.name), partial(self.dispatcher.serve, command.name))
+        for query in self.service.queries:
+            if query.stream:
+                self.server.register_stream(subject_name(query.name), partial(self._stream, query))
+            else:
+                self.server.register(Call.QUERY, subject_name(query.name), partial(self._answer, query))
+        self.server.register(Call.QUERY, "status", self._status)
+        self.server.register_stream("log", self._read_log)
+        if self.service.extend is not None:
+            await self.service.extend(self)
+        await self.server.start()
+        self.run(self._relay_while_leading())
+        self.run(self._keep_house())
+
+    async def stop(self) -> None:
+        await self.server.drain(DRAIN_WITHIN_S)
+        await self.batcher.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.projector.stop()
+        for close in self._closers:
+            await close()
+        await self.log.close()
+        await self.tables.close()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self.connection.close(), 0.5)
+
+    # between the parts
+
+    def _appended(self, events: Sequence[Recorded]) -> None:
+        instance, head = events[0].instance, events[-1].position
+        self.relay.poke(instance)
+        if not self.projector.leading:
+            self.live.poke(self.service.name, instance, head)
+
+    def _poked(self, instance: int, head: int) -> None:
+        self.projector.poke(instance, head)
+        if self.projector.leading:
+            self.relay.poke(instance)
+
+    async def _announce(self, positions: Mapping[int, int]) -> None:
+        self.live.publish(self.service.name, "projected", msgspec.msgpack.encode(positions))
+
+    def _projected(self, payload: bytes) -> None:
+        self.projector.projected(msgspec.msgpack.decode(payload, type=dict[int, int]))
+
+    async def _relay_while_leading(self) -> None:
+        """Any number of relays would be correct; one is enough."""
+        running: asyncio.Task[None] | None = None
+        leads_always = not self.service.projections
+        try:
+            while True:
+                leads = self.projector.leading or leads_always
+                if running is not None and running.done():
+                    log.error("relay ended", service=self.service.name, error=repr(running.exception()))
+                    running = None
+                if leads and running is None:
+                    running = asyncio.get_running_loop().create_task(self.relay.run())
+                elif not leads and running is not None:
+                    running.cancel()
+                    running = None
+                await asyncio.sleep(LEADER_LOOK_S)
+        finally:
+            if running is not None:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self.log.forget_commands(SystemClock().now() - COMMANDS_REMEMBERED)
+            except LogUnreachable as error:
+                log.warning("housekeeping postponed", service=self.service.name, error=str(error))
+            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+
+    # answers
+
+    def _asked(self, query: Query, request: Request) -> Ask:
+        principal = principal_of(request)
+        if not principal.may(query.permission, write=False):
+            raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": query.permission})
+        return Ask(principal, decoded(request.body, query.body), self.tables)
+
+    async def _answer(self, query: Query, request: Request) -> bytes:
+        return msgspec.msgpack.encode(await query.answer(self._asked(query, request)))
+
+    async def _stream(self, query: Query, request: Request) -> AsyncGenerator[bytes, None]:
+        """Items of a stream, gathered into pieces: each is a msgpack array that fits one chunk of the bus."""
+        piece: list[bytes] = []
+        size = 0
+        async for items in query.answer(self._asked(query, request)):
+            for item in items:
+                encoded = msgspec.msgpack.encode(item)
+                if piece and size + len(encoded) > STREAM_PIECE_BYTES:
+                    yield _array(piece)
+                    piece, size = [], 0
+                piece.append(encoded)
+                size += len(encoded)
+        if piece:
+            yield _array(piece)
+
+    async def _status(self, _: Request) -> bytes:
+        """What ``theke status`` shows of this service; no instance's data."""
+        heads = await self.log.heads()
+        relayed = {instance: {"position": s.position, "lag": s.lag, "state": str(s.state)} for instance, s in self.relay.status().items()}
+        return msgspec.msgpack.encode(
+            {
+                "service": self.service.name,
+                "pid": os.getpid(),
+                "leading": self.projector.leading,
+                "heads": heads,
+                "relay": relayed,
+                "projections": self.projector.status(),
+                "queued": self.batcher.queued,
+            }
+        )
+
+    async def _read_log(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The one read of a log that every service offers, for Theke itself: rendered events as JSON lines."""
+        principal = principal_of(request)
+        if principal.level != "system":
+            raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "log"})
+        wanted = decoded(request.body, LogRequest)
+        after, left = wanted.after, wanted.limit
+        while left > 0 and (rows := await self.log.read_rows(wanted.instance, after, left)):
+            yield b"".join(render(self.service.name, row).payload + b"\n" for row in rows)
+            after, left = rows[-1]["position"], left - len(rows)
+
+
+def _array(items: Sequence[bytes]) -> bytes:
+    return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
+
+
+def announce_ready() -> None:
+    """Tells the supervisor, if there is one."""
+    descriptor = os.environ.get("THEKE_READY_FD")
+    if descriptor:
+        with contextlib.suppress(OSError):
+            os.write(int(descriptor), b"ready\n")
+            os.close(int(descriptor))
+
+
+async def until_stopped() -> None:
+    """Returns at SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+async def _serve(service: Service, settings: Settings) -> None:
+    host = Host(service, settings)
+    await host.start()
+    announce_ready()
+    log.info("ready", service=service.name, pid=os.getpid())
+    await until_stopped()
+    await host.stop()
+
+
+def main(service: Service) -> None:
+    """``python -m services.<name>``"""
+    settings = Settings.from_env(os.environ)
+    logs.configure(service.name, settings.log_level)
+    try:
+        uvloop.run(_serve(service, settings))
+    except LOST as error:
+        log.error("cannot start", service=service.name, error=str(error) or type(error).__name__)
+        raise SystemExit(1) from error

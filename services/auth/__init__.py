@@ -1,0 +1,1 @@
+"""auth: instances, users, their secrets, sessions and tokens."""

@@ -1,0 +1,80 @@
+"""What can be asked of auth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+
+from libs.contracts.auth.commands import ACCESS_TOKEN_LIFE_S, Instance, Me, NoBody, Revocation
+from libs.contracts.auth.events import INSTALLATION
+from libs.contracts.auth.rights import permissions_of
+from libs.domain.clock import SystemClock
+from libs.domain.errors import DomainError, Kind
+from libs.projections.tables import Statement, Tables
+from libs.runtime.service import Ask, Query
+
+INSTANCE_BY_NAME: Final = Statement("select t.id, t.key from {auth.instances} t where t.instance = $1 and t.key = $2")
+INSTANCES: Final = Statement("select t.id, t.key from {auth.instances} t where t.instance = $1 order by t.id")
+LOGIN: Final = Statement(
+    "select u.key, u.username, u.roles, u.is_active, c.secret from {auth.users} u "
+    "left join {auth.credentials} c on c.instance = $1 and c.key = u.key where u.instance = $1 and lower(u.username) = lower($2)"
+)
+USER: Final = Statement(
+    "select u.key, u.username, u.first_name, u.last_name, u.short_name, u.email, u.roles, u.is_active "
+    "from {auth.users} u where u.instance = $1 and u.key = $2"
+)
+CREDENTIAL: Final = Statement("select c.secret from {auth.credentials} c where c.instance = $1 and c.key = $2")
+REVOKED: Final = Statement("select r.key, r.valid_from from {auth.revocations} r where r.instance = $1 and r.valid_from > $2")
+
+_roles = msgspec.json.Decoder(tuple[str, ...])
+
+
+def roles_of(row: Any) -> tuple[str, ...]:
+    return _roles.decode(row["roles"]) if row["roles"] else ()
+
+
+async def instances(tables: Tables) -> list[Instance]:
+    return [Instance(id=row["id"], name=row["key"]) for row in await tables.fetch(INSTANCES, INSTALLATION)]
+
+
+async def list_instances(ask: Ask) -> list[Instance]:
+    if ask.principal.level != "system":
+        raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "operate"})
+    return await instances(ask.tables)
+
+
+async def me(ask: Ask) -> Me:
+    row = await ask.tables.fetch_one(USER, ask.instance, ask.principal.user)
+    if row is None or not row["is_active"]:
+        raise DomainError(Kind.UNAUTHENTICATED, "user_gone")
+    roles = roles_of(row)
+    return Me(
+        key=row["key"],
+        username=row["username"],
+        first_name=row["first_name"],
+        last_name=row["last_name"],
+        short_name=row["short_name"],
+        email=row["email"],
+        roles=roles,
+        permissions=permissions_of(roles),
+    )
+
+
+async def revocations(ask: Ask) -> AsyncIterator[list[Revocation]]:
+    """What was revoked within the life of an access token; older tokens are dead anyway."""
+    if ask.principal.level != "system":
+        raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "operate"})
+    since = SystemClock().now() - timedelta(seconds=2 * ACCESS_TOKEN_LIFE_S)
+    for instance in await instances(ask.tables):
+        async for rows in ask.tables.stream(REVOKED, instance.id, since):
+            yield [Revocation(instance=instance.id, subject=row["key"], valid_from=row["valid_from"]) for row in rows]
+
+
+QUERIES: Final = (
+    Query("instance.list", NoBody, list_instances),
+    Query("me", NoBody, me),
+    Query("revocations", NoBody, revocations, stream=True),
+)

@@ -1,0 +1,71 @@
+"""The one primary store beside the log: hashes and keys. Nothing in it is derived, nothing in it is ever in an event."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+
+from libs.domain.errors import unavailable
+from libs.eventstore.log import LOST
+
+CONNECT_TIMEOUT_S: Final = 3.0
+STATEMENT_TIMEOUT_MS: Final = 5_000
+POOL_SIZE: Final = 2
+
+_TABLE = """create table if not exists secrets (
+  instance int not null, name text not null, value bytea not null, at timestamptz not null default clock_timestamp(),
+  primary key (instance, name))"""
+
+
+class Secrets:
+    """Values by instance and name. A value is written once; a new secret takes a new name."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=POOL_SIZE,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "search_path": self._schema,
+                "application_name": "theke auth secrets",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            },
+        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock(hashtext('migrate'), hashtext($1))", self._schema)
+            await connection.execute(_TABLE)
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def keep(self, instance: int, name: str, value: bytes) -> bytes:
+        """Writes a value unless the name is taken; returns what is there now."""
+        try:
+            assert self._pool is not None
+            async with self._pool.acquire() as connection:
+                await connection.execute(
+                    "insert into secrets (instance, name, value) values ($1, $2, $3) on conflict do nothing", instance, name, value
+                )
+                kept: bytes = await connection.fetchval("select value from secrets where instance = $1 and name = $2", instance, name)
+                return kept
+        except LOST as error:
+            raise unavailable("log_unreachable") from error
+
+    async def get(self, instance: int, name: str) -> bytes | None:
+        try:
+            assert self._pool is not None
+            async with self._pool.acquire() as connection:
+                found: bytes | None = await connection.fetchval(
+                    "select value from secrets where instance = $1 and name = $2", instance, name
+                )
+                return found
+        except LOST as error:
+            raise unavailable("log_unreachable") from error

@@ -1,0 +1,1 @@
+"""gateway: identity, dialects and their envelopes. It knows no business rule."""

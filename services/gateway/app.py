@@ -1,0 +1,103 @@
+"""The gateway as a process: one HTTP server, one connection to the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from libs.bus.client import Client
+from libs.bus.connection import Connection, connect
+from libs.domain.clock import SystemClock
+from libs.domain.errors import DomainError
+from libs.runtime import logs
+from libs.runtime.asking import Services
+from libs.runtime.config import Settings
+from libs.runtime.service import announce_ready, until_stopped
+from services.gateway import bodies, limits
+from services.gateway.dikas.routes import ROUTES
+from services.gateway.dikas.serve import Server, unknown_routes
+from services.gateway.identity import Identities
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Started with ``start``, stopped with ``stop``; ``port`` 0 takes a free one (``address`` tells)."""
+
+    def __init__(self, settings: Settings, port: int | None = None) -> None:
+        self._settings = settings
+        self._port = settings.port if port is None else port
+        self._connection: Connection
+        self._identities: Identities
+        self._runner: web.AppRunner
+        self._site: web.TCPSite
+
+    async def start(self) -> None:
+        self._connection = await connect(self._settings.nats_url, name="gateway")
+        client = Client(self._connection)
+        await client.open()
+        services = Services(client)
+        self._identities = Identities(self._connection, services, default_instance=self._settings.instance)
+        await self._identities.start()
+        self._runner = web.AppRunner(
+            self._app(Server(services, self._identities, SystemClock())),
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=limits.KEEPALIVE_S,
+            max_field_size=limits.HEADER_MAX_BYTES,
+            max_line_size=limits.HEADER_MAX_BYTES,
+            shutdown_timeout=limits.FINISH_WITHIN_S,
+        )
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, self._settings.host, self._port, reuse_port=True)
+        await self._site.start()
+
+    @property
+    def address(self) -> str:
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stops accepting, serves on for a moment, then closes."""
+        await self._site.stop()
+        await asyncio.sleep(limits.SERVE_ON_S)
+        await self._runner.cleanup()
+        await self._identities.stop()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._connection.close(), 0.3)
+
+    def _app(self, server: Server) -> web.Application:
+        app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[unknown_routes])
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, server.handler(route))
+        app.router.add_get("/healthz", _healthz)
+        return app
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    """Alive: the loop turned."""
+    return web.json_response({"alive": True})
+
+
+async def _serve(settings: Settings) -> None:
+    gateway = Gateway(settings)
+    await gateway.start()
+    announce_ready()
+    log.info("ready", address=gateway.address, pid=os.getpid())
+    await until_stopped()
+    await gateway.stop()
+
+
+def main() -> None:
+    settings = Settings.from_env(os.environ)
+    logs.configure("gateway", settings.log_level)
+    try:
+        uvloop.run(_serve(settings))
+    except DomainError as error:
+        log.error("cannot start", reason=error.reason)
+        raise SystemExit(1) from error

@@ -1,0 +1,140 @@
+"""One request of the dialect: decoded, asked, encoded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from libs.contracts.pos.commands import DEFAULT_REGISTER
+from libs.domain.clock import Clock
+from libs.domain.errors import DomainError, FieldError, Kind, invalid
+from libs.domain.ids import command_id
+from libs.domain.principal import Principal
+from libs.runtime.asking import Services
+from libs.texts.catalogue import Language
+from services.gateway import limits
+from services.gateway.identity import Identities
+
+T = TypeVar("T")
+
+NOBODY: Final = Principal(instance=0, user="")
+
+
+class Route(msgspec.Struct, frozen=True):
+    """An endpoint: ``section`` as the published list names it; ``body`` the struct of its JSON; ``public``: no token needed."""
+
+    method: str
+    path: str
+    section: str
+    handler: Callable[[Call], Any]
+    body: Any = None
+    status: int = 200
+    public: bool = False
+    stream: bool = False
+
+
+class Call:
+    """What a handler works with. ``body`` is decoded; ``behind`` is set when query tables do not show a write yet."""
+
+    __slots__ = ("at", "behind", "body", "identities", "language", "principal", "request", "route", "services", "trace")
+
+    def __init__(self, request: web.Request, route: Route, services: Services, identities: Identities, clock: Clock, trace: str) -> None:
+        self.request = request
+        self.route = route
+        self.services = services
+        self.identities = identities
+        self.principal = NOBODY
+        self.language = language_of(request)
+        self.trace = trace
+        self.at = clock.now()
+        self.body: Any = None
+        self.behind = False
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        return self.request.match_info
+
+    @property
+    def register(self) -> str:
+        return self.request.headers.get("Theke-Register", DEFAULT_REGISTER)
+
+    @property
+    def instance_name(self) -> str:
+        return self.request.headers.get("Theke-Instance", "")
+
+    def moment(self, name: str) -> datetime | None:
+        """A query parameter as a moment. Raises ``invalid``."""
+        text = self.request.query.get(name)
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise invalid(FieldError(name, "not_a_time")) from None
+        if moment.tzinfo is None:
+            raise invalid(FieldError(name, "not_a_time"))
+        return moment
+
+    def _command_id(self, name: str) -> uuid.UUID:
+        """The same for the same principal, route and Idempotency-Key; without a key, new. Login and refresh take none."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None or self.route.public:
+            return uuid.uuid4()
+        if not 0 < len(key) <= limits.IDEMPOTENCY_KEY_MAX_CHARS:
+            raise invalid(FieldError("Idempotency-Key", "too_long", {"max": limits.IDEMPOTENCY_KEY_MAX_CHARS}))
+        route = f"{self.route.method} {self.route.path} {' '.join(self.params.values())} {name}"
+        return command_id(self.principal.instance, self.principal.user, route, key)
+
+    async def command(self, service: str, name: str, body: Any, answer: type[T], *, deadline: float = limits.REQUEST_DEADLINE_S) -> T:
+        found, behind = await self.services.command(
+            service,
+            name,
+            body,
+            answer,
+            principal=self.principal,
+            id=self._command_id(name),
+            at=self.at,
+            deadline=deadline,
+            trace=self.trace,
+        )
+        self.behind = self.behind or behind
+        return found
+
+    async def query(self, service: str, name: str, body: Any, answer: type[T]) -> T:
+        return await self.services.query(
+            service, name, body, answer, principal=self.principal, deadline=limits.REQUEST_DEADLINE_S, trace=self.trace
+        )
+
+    def stream(self, service: str, name: str, body: Any, item: type[T]) -> AsyncIterator[list[T]]:
+        return self.services.stream(service, name, body, item, principal=self.principal, trace=self.trace)
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+def language_of(request: web.Request) -> Language:
+    """German unless English is preferred by Accept-Language."""
+    best, best_weight = Language.GERMAN, 0.0
+    for part in request.headers.get("Accept-Language", "")[:200].split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            weighs = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        primary = tag.partition("-")[0].lower()
+        if primary in ("de", "en") and weighs > best_weight:
+            best, best_weight = Language(primary), weighs
+    return best
+
+
+def bearer(request: web.Request) -> str:
+    """The token of a request. Raises ``unauthenticated``."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise DomainError(Kind.UNAUTHENTICATED, "no_token")
+    return token.strip()

@@ -1,0 +1,61 @@
+"""The envelope: ``{data, isSuccess, message, errors}``, all four on every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from libs.domain.errors import DomainError, FieldError, Kind
+from libs.texts.catalogue import Language, details, headline
+from services.gateway.dikas.names import dialect_name
+
+STATUS: Final[Mapping[Kind, int]] = {
+    Kind.INVALID: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.GONE: 410,
+    Kind.PRECONDITION_FAILED: 412,
+    Kind.TOO_LARGE: 413,
+    Kind.UNPROCESSABLE: 422,
+    Kind.RATE_LIMITED: 429,
+    Kind.UNAVAILABLE: 503,
+}
+# refusals that HTTP has a status of its own for
+STATUS_OF_REASON: Final[Mapping[str, int]] = {"wrong_content_type": 415, "method_not_allowed": 405, "internal": 500}
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class Envelope(msgspec.Struct, frozen=True, rename="camel"):
+    data: Any
+    is_success: bool = True
+    message: str | None = None
+    errors: list[str] | None = None
+
+
+STREAM_BEGIN: Final = b'{"data":['
+STREAM_END: Final = b'],"isSuccess":true,"message":null,"errors":null}'
+
+
+def success(data: Any) -> bytes:
+    return _encoder.encode(Envelope(data))
+
+
+def items(several: list[Any]) -> bytes:
+    """Items of a list that is being written, without the brackets around them."""
+    return _encoder.encode(several)[1:-1]
+
+
+def failure(error: DomainError, language: Language) -> tuple[int, bytes]:
+    """Status and body of a refusal."""
+    status = STATUS_OF_REASON.get(error.reason) or STATUS[error.kind]
+    shown = DomainError(error.kind, error.reason, error.params, fields=tuple(_shown(field) for field in error.fields))
+    return status, _encoder.encode(Envelope(None, False, headline(shown, language), details(shown, language)))
+
+
+def _shown(field: FieldError) -> FieldError:
+    return FieldError(".".join(dialect_name(step) for step in field.path.split(".")), field.reason, field.params)

@@ -1,0 +1,29 @@
+"""The domain's names in this dialect: camelCase, and a word of its own for a few things."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+NAMES: Final[Mapping[str, str]] = {
+    "article": "articleId",
+    "customer": "customerId",
+    "group_key": "groupId",
+    "line": "id",
+    "option": "optionId",
+    "parent_key": "parentId",
+    "receipt": "id",
+    "register": "registerId",
+    "table": "tableId",
+    "colour": "color",
+    "needs_cleaning": "cleaningRequired",
+}
+
+
+def dialect_name(name: str) -> str:
+    """``tax_class`` → ``taxClass``, ``group_key`` → ``groupId``; an index (``items[0]``) stays."""
+    word, bracket, index = name.partition("[")
+    if word in NAMES:
+        return NAMES[word] + bracket + index
+    first, *rest = word.split("_")
+    return first + "".join(part.capitalize() for part in rest) + bracket + index

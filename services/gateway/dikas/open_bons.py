@@ -1,0 +1,177 @@
+"""Section OpenBons: orders at tables."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from libs.contracts.pos.commands import Item, OpenLine, OptionChoice, Order, Orders, PlaceOrder, PlaceOrders, TableKey
+from libs.contracts.pos.events import OrderLine
+from libs.domain.errors import FieldError
+from services.gateway.dikas import shapes
+from services.gateway.dikas.call import Call, Route
+
+
+class OptionBody(msgspec.Struct, rename="camel"):
+    option_id: str
+    quantity: int = 1
+
+
+class ItemBody(msgspec.Struct, rename="camel"):
+    """An article by ``articleId``, or a free one by ``name``, ``price`` and ``taxClass``. Amounts in euros."""
+
+    quantity: Decimal
+    article_id: str | None = None
+    name: str | None = None
+    price: Decimal | None = None
+    tax_class: int | None = None
+    options: list[OptionBody] | None = None
+    discount_percent: Decimal | None = None
+    discount_amount: Decimal | None = None
+    course: int | None = None
+    seat: int | None = None
+    note: str | None = None
+
+
+class OrderBody(msgspec.Struct, rename="camel"):
+    table_id: str
+    items: list[ItemBody]
+
+
+class OrdersBody(msgspec.Struct, rename="camel"):
+    orders: list[OrderBody]
+
+
+class OptionOut(msgspec.Struct, rename="camel"):
+    option_id: str
+    name: str
+    quantity: int
+    price: Decimal
+
+
+class OrderItemOut(msgspec.Struct, rename="camel"):
+    id: str
+    article_id: str | None
+    name: str
+    quantity: Decimal
+    unit_price: Decimal
+    discount: Decimal
+    total: Decimal
+    tax_class: int
+    tax_rate: Decimal
+    course: int | None
+    seat: int | None
+    note: str | None
+    options: list[OptionOut]
+
+
+class OrderOut(msgspec.Struct, rename="camel"):
+    id: str
+    table_id: str
+    staff_id: str
+    created_date: str
+    items: list[OrderItemOut]
+
+
+class OrdersOut(msgspec.Struct, rename="camel"):
+    orders: list[OrderOut]
+
+
+class OpenItemOut(OrderItemOut, rename="camel"):
+    """An ordered item that is not paid, or not all of it."""
+
+    table_id: str
+    order_id: str
+    staff_id: str
+    created_date: str
+    open_quantity: Decimal
+    open_amount: Decimal
+
+
+def items_of(bodies: list[ItemBody], path: str, faults: list[FieldError]) -> tuple[Item, ...]:
+    """Items in the domain's terms; amounts with too many places are noted as faults."""
+    return tuple(
+        Item(
+            quantity=body.quantity,
+            article=body.article_id,
+            name=body.name,
+            price=body.price,
+            tax_class=body.tax_class,
+            options=tuple(OptionChoice(option=option.option_id, quantity=option.quantity) for option in body.options or ()),
+            discount_percent=body.discount_percent,
+            discount_amount=shapes.minor(body.discount_amount, f"{path}[{ix}].discount_amount", faults),
+            course=body.course,
+            seat=body.seat,
+            note=body.note,
+        )
+        for ix, body in enumerate(bodies)
+    )
+
+
+def _order(body: OrderBody, path: str, faults: list[FieldError]) -> PlaceOrder:
+    return PlaceOrder(table=body.table_id, items=items_of(body.items, f"{path}items", faults))
+
+
+def _item_out(line: OrderLine) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "article_id": line.article,
+        "name": line.name,
+        "quantity": shapes.quantity(line.quantity),
+        "unit_price": shapes.price(line.unit_price),
+        "discount": shapes.amount(line.discount),
+        "total": shapes.amount(line.total),
+        "tax_class": line.tax_class,
+        "tax_rate": shapes.quantity(line.tax_rate),
+        "course": line.course,
+        "seat": line.seat,
+        "note": line.note,
+        "options": [OptionOut(o.option, o.name, o.quantity, shapes.price(o.surcharge)) for o in line.options],
+    }
+
+
+def order_out(order: Order) -> OrderOut:
+    return OrderOut(
+        order.id, order.table, order.staff, shapes.moment(order.placed_at), [OrderItemOut(**_item_out(line)) for line in order.lines]
+    )
+
+
+def open_item_out(found: OpenLine) -> OpenItemOut:
+    return OpenItemOut(
+        **_item_out(found.line),
+        table_id=found.table,
+        order_id=found.order,
+        staff_id=found.staff,
+        created_date=shapes.moment(found.placed_at),
+        open_quantity=shapes.quantity(found.open_quantity),
+        open_amount=shapes.amount(found.open_amount),
+    )
+
+
+async def place_order(call: Call) -> OrderOut:
+    faults: list[FieldError] = []
+    body = _order(call.body, "", faults)
+    shapes.refuse(faults)
+    return order_out(await call.command("pos", "tab.place_order", body, Order))
+
+
+async def place_orders(call: Call) -> OrdersOut:
+    faults: list[FieldError] = []
+    orders = tuple(_order(body, f"orders[{ix}].", faults) for ix, body in enumerate(call.body.orders))
+    shapes.refuse(faults)
+    placed = await call.command("pos", "tab.place_orders", PlaceOrders(orders=orders), Orders)
+    return OrdersOut([order_out(order) for order in placed.orders])
+
+
+async def of_table(call: Call) -> list[OpenItemOut]:
+    found = await call.query("pos", "tab.open_lines", TableKey(table=call.params["tableId"]), list[OpenLine])
+    return [open_item_out(line) for line in found]
+
+
+ROUTES = (
+    Route("POST", "/api/v1/open-bons", "OpenBons", place_order, OrderBody, status=201),
+    Route("POST", "/api/v1/open-bons/batch", "OpenBons", place_orders, OrdersBody, status=201),
+    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table),
+)

@@ -1,0 +1,129 @@
+"""Section Receipts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import msgspec
+
+from libs.contracts.pos.commands import Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber, VoidReceipt
+from libs.domain.errors import FieldError, invalid
+from services.gateway.dikas import shapes
+from services.gateway.dikas.call import Call, Route
+
+
+class ItemOut(msgspec.Struct, rename="camel"):
+    id: str
+    article_id: str | None
+    name: str
+    quantity: Decimal
+    unit_price: Decimal
+    discount: Decimal
+    total: Decimal
+    tax_class: int
+    tax_rate: Decimal
+    course: int | None
+    seat: int | None
+
+
+class TaxOut(msgspec.Struct, rename="camel"):
+    rate: Decimal
+    net: Decimal
+    tax: Decimal
+    gross: Decimal
+
+
+class PaymentOut(msgspec.Struct, rename="camel"):
+    type: int
+    amount: Decimal
+
+
+class ReceiptOut(msgspec.Struct, rename="camel"):
+    id: str
+    number: int
+    register_id: str
+    date: str
+    staff_id: str
+    table_id: str | None
+    items: list[ItemOut]
+    taxes: list[TaxOut]
+    gross: Decimal
+    net: Decimal
+    tax: Decimal
+    payments: list[PaymentOut]
+    change: Decimal
+    tip: Decimal
+    is_voided: bool
+    void_receipt_id: str | None
+    voided_receipt_id: str | None
+
+
+def receipt_out(receipt: Receipt) -> ReceiptOut:
+    amount = shapes.amount
+    return ReceiptOut(
+        id=receipt.id,
+        number=receipt.number,
+        register_id=receipt.register,
+        date=shapes.moment(receipt.date),
+        staff_id=receipt.staff,
+        table_id=receipt.table,
+        items=[
+            ItemOut(
+                id=line.id,
+                article_id=line.article,
+                name=line.name,
+                quantity=shapes.quantity(line.quantity),
+                unit_price=shapes.price(line.unit_price),
+                discount=amount(line.discount),
+                total=amount(line.total),
+                tax_class=line.tax_class,
+                tax_rate=shapes.quantity(line.tax_rate),
+                course=line.course,
+                seat=line.seat,
+            )
+            for line in receipt.lines
+        ],
+        taxes=[TaxOut(shapes.quantity(t.rate), amount(t.net), amount(t.tax), amount(t.gross)) for t in receipt.taxes],
+        gross=amount(receipt.gross),
+        net=amount(receipt.net),
+        tax=amount(receipt.tax),
+        payments=[PaymentOut(payment.type, amount(payment.amount)) for payment in receipt.payments],
+        change=amount(receipt.change),
+        tip=amount(receipt.tip),
+        is_voided=receipt.is_voided,
+        void_receipt_id=receipt.void_receipt,
+        voided_receipt_id=receipt.voided_receipt,
+    )
+
+
+async def receipts(call: Call) -> AsyncIterator[list[ReceiptOut]]:
+    """All of them, or those between ``from`` and ``to`` (moments, inclusive)."""
+    wanted = ReceiptFilter(since=call.moment("from"), until=call.moment("to"))
+    async for piece in call.stream("pos", "receipt.list", wanted, Receipt):
+        yield [receipt_out(receipt) for receipt in piece]
+
+
+async def receipt(call: Call) -> ReceiptOut:
+    return receipt_out(await call.query("pos", "receipt.get", ReceiptKey(receipt=call.params["id"]), Receipt))
+
+
+async def by_number(call: Call) -> ReceiptOut:
+    text = call.params["number"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise invalid(FieldError("number", "expected_integer"))
+    wanted = ReceiptNumber(number=int(text), register=call.register)
+    return receipt_out(await call.query("pos", "receipt.by_number", wanted, Receipt))
+
+
+async def void(call: Call) -> ReceiptOut:
+    """The receipt that takes the other one back."""
+    return receipt_out(await call.command("pos", "receipt.void", VoidReceipt(receipt=call.params["id"]), Receipt))
+
+
+ROUTES = (
+    Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True),
+    Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number),
+    Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt),
+    Route("POST", "/api/v1/receipts/{id}/void", "Receipts", void, status=201),
+)

@@ -1,0 +1,51 @@
+"""How this dialect writes values: times to the second, amounts as decimal euros, quantities without needless zeros."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from libs.domain.errors import FieldError, invalid
+from libs.domain.money import MINOR_DIGITS, Money, minor_of
+
+_CENT: Final = Decimal("0.01")
+
+
+def moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def maybe_moment(at: datetime | None) -> str | None:
+    return None if at is None else moment(at)
+
+
+def amount(minor: int, currency: str = "EUR") -> Decimal:
+    """350 → 3.50"""
+    return Money(minor, currency).decimal()
+
+
+def price(value: Decimal) -> Decimal:
+    """A unit price with at least two decimals: 3.5 → 3.50, 0.0825 stays."""
+    return value.quantize(_CENT) if value == round(value, 2) else value.normalize()
+
+
+def quantity(value: Decimal) -> Decimal:
+    """2.000 → 2"""
+    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()
+
+
+def minor(value: Decimal | None, path: str, faults: list[FieldError]) -> int | None:
+    """Decimal euros as cents; what has more places than the currency is noted as a fault."""
+    if value is None:
+        return None
+    found = minor_of(value) if value.is_finite() else None
+    if found is None:
+        faults.append(FieldError(path, "too_many_places", {"max": MINOR_DIGITS["EUR"]}))
+        return 0
+    return found
+
+
+def refuse(faults: list[FieldError]) -> None:
+    if faults:
+        raise invalid(*faults)

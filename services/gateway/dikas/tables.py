@@ -1,0 +1,197 @@
+"""Section Tables: tables with what is going on at them, and their groups."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from libs.contracts.pos.commands import CallCourse, MarkCleaned, TableKey, TableStatus, TableTab
+from libs.contracts.pos.events import TableState
+from services.gateway.dikas import shapes
+from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.records import Section
+
+STATUS_CODES: Final[Mapping[TableState, int]] = {TableState.FREE: 0, TableState.OCCUPIED: 1, TableState.NEEDS_CLEANING: 3}
+
+
+class TableBody(msgspec.Struct, rename=dialect_name):
+    number: int | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
+    group_key: str | UnsetType | None = UNSET
+    seats: int | UnsetType | None = UNSET
+    shape: int | UnsetType | None = UNSET
+    width: int | UnsetType | None = UNSET
+    height: int | UnsetType | None = UNSET
+    x: int | UnsetType | None = UNSET
+    y: int | UnsetType | None = UNSET
+    rotation: int | UnsetType | None = UNSET
+    colour: str | UnsetType | None = UNSET
+    sort_order: int | UnsetType | None = UNSET
+    needs_cleaning: bool | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class TableValues(msgspec.Struct):
+    number: int
+    is_active: bool
+    needs_cleaning: bool
+    name: str | None = None
+    group_key: str | None = None
+    seats: int | None = None
+    shape: int | None = None
+    width: int | None = None
+    height: int | None = None
+    x: int | None = None
+    y: int | None = None
+    rotation: int | None = None
+    colour: str | None = None
+    sort_order: int | None = None
+
+
+class TableOut(msgspec.Struct, rename="camel"):
+    """``status``: 0 free, 1 occupied, 3 needs cleaning; ``course``: the one called last."""
+
+    id: str
+    number: int
+    name: str
+    group_id: str | None
+    seats: int | None
+    shape: int | None
+    width: int | None
+    height: int | None
+    x: int | None
+    y: int | None
+    rotation: int | None
+    color: str | None
+    sort_order: int | None
+    cleaning_required: bool
+    is_active: bool
+    status: int
+    course: int | None
+    open_items: int
+    open_amount: Decimal
+    occupied_since: str | None
+    created_date: str
+    changed_date: str
+
+
+class TableStatusOut(msgspec.Struct, rename="camel"):
+    id: str
+    status: int
+    course: int | None
+    open_items: int
+    open_amount: Decimal
+
+
+class CourseBody(msgspec.Struct):
+    course: int
+
+
+def table_out(view: Any, tab: TableTab) -> TableOut:
+    values: TableValues = view.values
+    return TableOut(
+        id=view.key,
+        number=values.number,
+        name=values.name or str(values.number),
+        group_id=values.group_key,
+        seats=values.seats,
+        shape=values.shape,
+        width=values.width,
+        height=values.height,
+        x=values.x,
+        y=values.y,
+        rotation=values.rotation,
+        color=values.colour,
+        sort_order=values.sort_order,
+        cleaning_required=values.needs_cleaning,
+        is_active=values.is_active,
+        status=STATUS_CODES[tab.state],
+        course=tab.course or None,
+        open_items=tab.open_lines,
+        open_amount=shapes.amount(tab.open_amount),
+        occupied_since=shapes.maybe_moment(tab.occupied_at),
+        created_date=shapes.moment(view.created_at),
+        changed_date=shapes.moment(view.changed_at),
+    )
+
+
+def _status_out(status: TableStatus) -> TableStatusOut:
+    return TableStatusOut(status.table, STATUS_CODES[status.state], status.course, status.open_lines, shapes.amount(status.open_amount))
+
+
+class _Tables(Section):
+    """Tables are records; their answers also show the tab."""
+
+    async def list(self, call: Call) -> AsyncIterator[list[Any]]:
+        tabs = await call.query("pos", "tab.list", {}, dict[str, TableTab])
+        async for views in call.stream("pos", "table.list", {}, self.view):
+            yield [table_out(view, tabs.get(view.key, TableTab())) for view in views]
+
+    async def with_tab(self, call: Call, view: Any) -> TableOut:
+        return table_out(view, await call.query("pos", "tab.get", TableKey(table=view.key), TableTab))
+
+    async def get(self, call: Call) -> TableOut:
+        return await self.with_tab(call, await call.query("pos", "table.get", {"key": call.params["id"]}, self.view))
+
+
+class GroupBody(msgspec.Struct, rename=dialect_name):
+    name: str | UnsetType = UNSET
+    colour: str | UnsetType | None = UNSET
+    sort_order: int | UnsetType | None = UNSET
+    show_plan: bool | UnsetType = UNSET
+    seat_selection: bool | UnsetType = UNSET
+
+
+class GroupValues(msgspec.Struct):
+    name: str
+    show_plan: bool
+    seat_selection: bool
+    colour: str | None = None
+    sort_order: int | None = None
+
+
+class GroupOut(msgspec.Struct, rename="camel"):
+    id: str
+    name: str
+    color: str | None
+    sort_order: int | None
+    show_plan: bool
+    seat_selection: bool
+    created_date: str
+    changed_date: str
+
+
+def group_out(view: Any) -> GroupOut:
+    values: GroupValues = view.values
+    return GroupOut(
+        view.key,
+        values.name,
+        values.colour,
+        values.sort_order,
+        values.show_plan,
+        values.seat_selection,
+        shapes.moment(view.created_at),
+        shapes.moment(view.changed_at),
+    )
+
+
+async def call_course(call: Call) -> TableStatusOut:
+    body = CallCourse(table=call.params["id"], course=call.body.course)
+    return _status_out(await call.command("pos", "tab.call_course", body, TableStatus))
+
+
+async def mark_cleaned(call: Call) -> TableStatusOut:
+    return _status_out(await call.command("pos", "tab.mark_cleaned", MarkCleaned(table=call.params["id"]), TableStatus))
+
+
+ROUTES = (
+    *_Tables("Tables", "/api/v1/tables", "pos", "table", TableBody, TableValues, lambda view: table_out(view, TableTab())).routes(),
+    *Section("Tables", "/api/v1/table-groups", "pos", "table_group", GroupBody, GroupValues, group_out).routes(),
+    Route("POST", "/api/v1/tables/{id}/gang", "Tables", call_course, CourseBody),
+    Route("POST", "/api/v1/tables/{id}/cleaned", "Tables", mark_cleaned),
+)

@@ -1,0 +1,1 @@
+"""inventory: articles, their groups and tax rates."""

@@ -1,0 +1,117 @@
+"""The command line where nothing runs, and what it shows where something does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from libs.cli import exits, main, welcome
+from libs.runtime import endpoints
+from libs.runtime.config import Settings
+from libs.runtime.endpoints import Child, Endpoints
+from libs.runtime.installation import LOCK
+from libs.runtime.locks import take
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("THEKE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("THEKE_DATA", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def known(pid: int = 18) -> Endpoints:
+    return Endpoints(
+        postgres_dsn="postgres://theke:secret@127.0.0.1:20001/postgres",
+        nats_url="nats://theke:secret@127.0.0.1:20002",
+        gateway_url="http://127.0.0.1:5015",
+        supervisor_pid=os.getpid(),
+        ready=True,
+        children=(Child("pos", pid, 3, datetime(2026, 5, 1, 18, 0, tzinfo=UTC)), Child("auth", None, 1, None)),
+    )
+
+
+def test_status_where_nothing_runs_says_so_with_a_code_of_its_own(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["status"]) == exits.NOT_RUNNING == 3
+    assert "theke up" in capsys.readouterr().err
+
+
+def test_what_a_killed_supervisor_left_behind_is_not_taken_for_a_running_one(data: Path) -> None:
+    endpoints.write(data, known())
+    assert main.main(["status"]) == exits.NOT_RUNNING
+
+
+def test_status_for_programs_has_addresses_and_living_processes(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoints.write(data, known(pid=os.getpid()))
+    with take(data / LOCK):
+        assert main.main(["status", "--json"]) == exits.DONE
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["postgres"] == "postgres://theke:secret@127.0.0.1:20001/postgres"
+    assert [(process["name"], process["alive"], process["restarts"]) for process in shown["processes"]] == [
+        ("pos", True, 3),
+        ("auth", False, 1),
+    ]
+
+
+def test_status_for_people_shows_no_password(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoints.write(data, known(pid=os.getpid()))
+    with take(data / LOCK):
+        assert main.main(["status"]) == exits.DONE
+    shown = capsys.readouterr().out
+    assert "secret" not in shown
+    assert "postgres://theke:***@127.0.0.1:20001/postgres" in shown
+    assert [line.split()[:2] for line in shown.splitlines() if line.strip().startswith(("pos ", "auth "))] == [
+        ["pos", "running"],
+        ["auth", "down"],
+    ]
+
+
+def test_a_setting_with_an_impossible_value_ends_with_one_line(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEKE_PORT", "none")
+    assert main.main(["up"]) == exits.USAGE == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_up_on_a_state_directory_in_use_is_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with take(data / LOCK):
+        assert main.main(["up"]) == exits.IN_USE == 4
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_help_names_every_setting_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in Settings.from_env({}).environ())
+    assert all(f"\n  {code}  " in shown for code in (exits.DONE, exits.FAILED, exits.USAGE, exits.NOT_RUNNING, exits.IN_USE))
+
+
+async def test_the_welcome_loads_the_demo_before_it_shows_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    loaded: list[str] = []
+
+    async def load_demo() -> None:
+        loaded.append(capsys.readouterr().out)
+
+    await welcome.welcome(known(), Settings(demo=True), load_demo)
+    assert loaded == [""]
+    shown = capsys.readouterr().out
+    assert "http://127.0.0.1:5015" in shown
+    assert "admin / admin" in shown
+    await welcome.welcome(known(), Settings())
+    assert "admin" not in capsys.readouterr().out
+
+
+def test_the_first_sale_is_a_script_a_shell_understands() -> None:
+    script = welcome.first_sale("http://127.0.0.1:5015")
+    subprocess.run(["/bin/sh", "-n"], input=script, text=True, check=True)
+    assert "/api/v1/payments/direct-sale" in script
+    assert "jq" not in script

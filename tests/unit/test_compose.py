@@ -1,0 +1,102 @@
+"""compose.yaml and deploy/ without a container engine: the published schema, and what the schema cannot know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from libs.runtime.embedded import NATS_MAX_PAYLOAD_BYTES, nats_program
+from libs.runtime.installation import GATEWAY, SERVICES
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMPOSE = PROJECT / "compose.yaml"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return YAML(typ="safe").load(COMPOSE)
+
+
+def checked(*files: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", *map(str, files)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_it_follows_the_compose_specification() -> None:
+    outcome = checked(COMPOSE)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_the_check_would_notice_a_word_the_specification_does_not_have(tmp_path: Path) -> None:
+    broken = tmp_path / "compose.yaml"
+    broken.write_text(COMPOSE.read_text().replace("restart: unless-stopped", "restrat: unless-stopped", 1))
+    assert checked(broken).returncode != 0
+
+
+def test_there_is_a_container_for_every_process_the_supervisor_runs(compose: dict[str, Any]) -> None:
+    programs = {service["command"][-1] for service in compose["services"].values() if "services." in service["command"][-1]}
+    assert programs == {f"services.{name}" for name in (*SERVICES, GATEWAY)}
+
+
+def test_every_long_running_container_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if name != "prepare":
+            assert "test" in service["healthcheck"], name
+            assert service["restart"] == "unless-stopped", name
+
+
+def test_only_the_gateway_is_published_and_only_on_loopback(compose: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert set(published) == {GATEWAY}
+    assert all(port.startswith("127.0.0.1:") for port in published[GATEWAY])
+
+
+def test_whatever_a_service_refers_to_is_declared(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        for kind in ("secrets", "configs"):
+            used = {entry if isinstance(entry, str) else entry["source"] for entry in service.get(kind, ())}
+            assert used <= set(compose[kind]), (name, kind)
+        assert set(service.get("networks", ())) <= set(compose["networks"]), name
+        assert {volume.split(":")[0] for volume in service.get("volumes", ())} <= set(compose["volumes"]), name
+        assert set(service.get("depends_on", ())) <= set(compose["services"]), name
+
+
+def test_the_secrets_it_names_are_those_the_script_makes_and_git_ignores(compose: dict[str, Any], tmp_path: Path) -> None:
+    script = tmp_path / "make-secrets"
+    script.write_bytes((PROJECT / "deploy" / "make-secrets").read_bytes())
+    subprocess.run(["/bin/sh", str(script)], check=True, capture_output=True)
+    made = {f"deploy/secrets/{file.name}" for file in (tmp_path / "secrets").iterdir()}
+    assert made == {secret["file"] for secret in compose["secrets"].values()}
+    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
+    before = (tmp_path / "secrets" / "postgres_password").read_text()
+    assert len(before) == 48
+    assert subprocess.run(["/bin/sh", str(script)], capture_output=True, check=False).returncode == 1
+    assert (tmp_path / "secrets" / "postgres_password").read_text() == before
+    assert "secrets/" in (PROJECT / "deploy" / ".gitignore").read_text().splitlines()
+
+
+def test_nats_takes_its_configuration(tmp_path: Path) -> None:
+    configuration = (PROJECT / "deploy" / "nats.conf").read_text()
+    (tmp_path / "nats.conf").write_text(configuration)
+    (tmp_path / "authorization.conf").write_text('authorization { user: "theke", password: "x" }\n')
+    tried = subprocess.run([str(nats_program()), "-t", "-c", str(tmp_path / "nats.conf")], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    assert f"max_payload: {NATS_MAX_PAYLOAD_BYTES}\n" in configuration
+
+
+def test_the_entrypoint_puts_addresses_together_and_reports_readiness(tmp_path: Path) -> None:
+    (tmp_path / "postgres_password").write_text("p1")
+    (tmp_path / "nats_password").write_text("p2")
+    text = (PROJECT / "deploy" / "entrypoint").read_text()
+    script = tmp_path / "entrypoint"
+    script.write_text(text.replace("/run/secrets", str(tmp_path)).replace("/tmp/ready", str(tmp_path / "ready")))
+    program = "import os; print(os.environ['THEKE_POSTGRES_DSN'], os.environ['THEKE_NATS_URL']); "
+    program += "os.write(int(os.environ['THEKE_READY_FD']), b'ready\\n')"
+    ran = subprocess.run(["/bin/sh", str(script), sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["postgres://theke:p1@postgres:5432/postgres", "nats://theke:p2@nats:4222"]
+    assert (tmp_path / "ready").read_text() == "ready\n"

@@ -1,0 +1,79 @@
+"""Settings: what is allowed is taken, anything else is refused in one line that names the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from libs.runtime.config import PROJECT, SettingInvalid, Settings
+
+
+def test_without_variables_everything_is_local_and_embedded() -> None:
+    settings = Settings.from_env({})
+    assert (settings.host, settings.port, settings.data) == ("127.0.0.1", 5015, PROJECT / ".theke")
+    assert (settings.postgres_dsn, settings.nats_url, settings.instance, settings.demo) == ("", "", "", False)
+
+
+def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
+    given = {
+        "THEKE_HOST": "10.0.0.7",
+        "THEKE_PORT": "8080",
+        "THEKE_DATA": str(tmp_path),
+        "THEKE_DEMO": "0",
+        "THEKE_POSTGRES_DSN": "postgres://u:p@db:5433/postgres?sslmode=require",
+        "THEKE_NATS_URL": "tls://u:p@bus:4222",
+        "THEKE_LOG_LEVEL": "debug",
+        "THEKE_INSTANCE": "gasthaus-zur-post",
+    }
+    settings = Settings.from_env(given)
+    assert settings.environ() == given
+    assert Settings.from_env(settings.environ()) == settings
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert Settings.from_env(dict.fromkeys(Settings.from_env({}).environ(), "")) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("THEKE_PORT", "0"),
+        ("THEKE_PORT", "65536"),
+        ("THEKE_PORT", "http"),
+        ("THEKE_PORT", "-1"),
+        ("THEKE_PORT", "５０１５"),
+        ("THEKE_DATA", __file__),
+        ("THEKE_DEMO", "yes"),
+        ("THEKE_POSTGRES_DSN", "mysql://u:p@db/postgres"),
+        ("THEKE_POSTGRES_DSN", "postgres://"),
+        ("THEKE_POSTGRES_DSN", "postgres://u:p@db:port/postgres"),
+        ("THEKE_NATS_URL", "localhost:4222"),
+        ("THEKE_LOG_LEVEL", "verbose"),
+        ("THEKE_INSTANCE", "Zur Post"),
+        ("THEKE_INSTANCE", "p"),
+        ("THEKE_INSTANCE", "a" * 32),
+    ],
+)
+def test_an_impossible_value_is_refused_in_one_line_naming_the_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingInvalid, match=variable) as refusal:
+        Settings.from_env({variable: value})
+    assert "allowed" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_refused_address_is_not_repeated_with_its_password() -> None:
+    with pytest.raises(SettingInvalid) as refusal:
+        Settings.from_env({"THEKE_POSTGRES_DSN": "postgre://u:secret@db/postgres"})
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "till.example"])
+def test_the_demo_with_its_known_password_is_not_shown_to_the_network(host: str) -> None:
+    with pytest.raises(SettingInvalid, match="THEKE_HOST"):
+        Settings.from_env({"THEKE_DEMO": "1", "THEKE_HOST": host})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_the_demo_runs_on_loopback(host: str) -> None:
+    assert Settings.from_env({"THEKE_DEMO": "1", "THEKE_HOST": host}).demo
