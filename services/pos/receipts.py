@@ -1,0 +1,310 @@
+"""Receipts: sold over the counter, paid at a table, voided by a receipt that takes them back (Stornobeleg)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from libs.contracts.pos.commands import LINES_PER_RECEIPT_MAX, PaidItem, PayTable, Receipt, Sell, VoidReceipt
+from libs.contracts.pos.events import (
+    LinesPaid,
+    PaidPart,
+    PaymentTaken,
+    ReceiptIssued,
+    ReceiptLine,
+    ReceiptVoided,
+    TableState,
+    TaxAmount,
+)
+from libs.contracts.pos.permissions import PAYMENTS, VOIDS
+from libs.domain.decider import Aggregate, Command, CommandType, Decision, States, StreamRef
+from libs.domain.events import Recorded
+from libs.domain.ids import key_of
+from services.pos.facts import SaleFacts, no_facts, sale_facts, table_facts
+from services.pos.faults import Faults, check_count, check_key, is_key, known_as, plain
+from services.pos.pricing import check_quantity, part_amount, price_items, receipt_line, taxes_of
+from services.pos.settings import business_day
+from services.pos.tabs import TAB, Tab, TabLine, check_table, line_keys, tab_of, tab_refs
+from services.pos.tender import check_tender, settle
+
+# --- state --------------------------------------------------------------------------------------------------------------------
+
+
+class ReceiptState(msgspec.Struct, frozen=True):
+    """``issued`` is None until the receipt exists; ``number`` and ``at`` are what the log gave it."""
+
+    issued: ReceiptIssued | None = None
+    number: int | None = None
+    at: datetime | None = None
+    void_receipt: str | None = None
+
+
+def evolve(state: ReceiptState, recorded: Recorded) -> ReceiptState:
+    match recorded.data:
+        case ReceiptIssued() as issued:
+            return ReceiptState(issued, recorded.number, recorded.at)
+        case ReceiptVoided(void_receipt=void_receipt):
+            return msgspec.structs.replace(state, void_receipt=void_receipt)
+    raise AssertionError(f"a receipt has no {recorded.type}")
+
+
+RECEIPT: Final = Aggregate("receipt", ReceiptState(), evolve)
+
+
+def new_receipt(command: Command[Any]) -> str:
+    return key_of("bon", command.id)
+
+
+def _new_ref(command: Command[Any]) -> StreamRef:
+    return StreamRef(RECEIPT, new_receipt(command), new=True)
+
+
+# --- deciding -----------------------------------------------------------------------------------------------------------------
+
+
+def _check_bill(body: Sell | PayTable, faults: Faults) -> None:
+    check_tender(body.payments, body.tip, faults)
+    check_key(body.customer, "customer", faults)
+    check_key(body.register, "register", faults)
+
+
+def _issue(
+    command: Command[Sell] | Command[PayTable], lines: Sequence[ReceiptLine], facts: SaleFacts, table: str | None = None
+) -> ReceiptIssued:
+    """The bill for these lines, settled with the command's payments. Raises what ``settle`` raises."""
+    body = command.body
+    taxes = taxes_of(lines)
+    gross = sum(tax.gross for tax in taxes)
+    settlement = settle(body.payments, gross + body.tip)
+    return ReceiptIssued(
+        receipt=new_receipt(command),
+        register=body.register,
+        currency=facts.settings.currency,
+        lines=tuple(lines),
+        taxes=taxes,
+        gross=gross,
+        net=sum(tax.net for tax in taxes),
+        tax=sum(tax.tax for tax in taxes),
+        payments=settlement.payments,
+        change=settlement.change,
+        tip=body.tip,
+        table=table,
+        customer=body.customer,
+        staff=command.principal.user,
+        business_day=business_day(command.at, facts.settings),
+        at=command.at,
+    )
+
+
+def decide_sell(states: States, command: Command[Sell], facts: SaleFacts) -> Decision:
+    faults = Faults()
+    _check_bill(command.body, faults)
+    lines = price_items(command.body.items, "items", facts, line_keys(command.id, 0), faults)
+    faults.refuse()
+    billed = [receipt_line(line, line.quantity, line.total, facts.settings.currency) for line in lines]
+    issued = _issue(command, billed, facts)
+    return Decision({RECEIPT.stream(issued.receipt): (issued,)})
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """A line's share in this payment."""
+
+    line: TabLine
+    quantity: Decimal
+
+    @property
+    def amount(self) -> int:
+        return part_amount(self.line.line, self.line.paid_quantity, self.line.paid_amount, self.quantity)
+
+
+def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFacts) -> Decision:
+    body = command.body
+    tab = tab_of(states, body.table)
+    faults = Faults()
+    _check_bill(body, faults)
+    check_table(body.table, "table", facts, tab, faults)
+    parts = _parts(body, tab, faults)
+    faults.refuse()
+    billed = [receipt_line(part.line.line, part.quantity, part.amount, facts.settings.currency) for part in parts]
+    issued = _issue(command, billed, facts, body.table)
+    paid = LinesPaid(
+        table=body.table,
+        receipt=issued.receipt,
+        parts=tuple(PaidPart(line=part.line.line.id, quantity=part.quantity, amount=part.amount) for part in parts),
+        leaves=_leaves(body.table, tab, parts, facts),
+        staff=command.principal.user,
+        at=command.at,
+    )
+    return Decision({RECEIPT.stream(issued.receipt): (issued,), TAB.stream(body.table): (paid,)})
+
+
+def _parts(body: PayTable, tab: Tab, faults: Faults) -> list[_Part]:
+    """What is to be paid, in the order it was ordered or asked for."""
+    if body.items is not None:
+        chosen = check_count(body.items, LINES_PER_RECEIPT_MAX, "items", "too_many", faults)
+        asked = _asked_for(body.items, faults) if chosen else []
+    still_open = tab.open_lines()
+    if not still_open:
+        faults.conflict("table", "nothing_to_pay", id=known_as(body.table))
+        return []
+    if body.items is not None:
+        return [part for ix, item in asked if (part := _part(item, f"items[{ix}]", tab, faults)) is not None]
+    if len(still_open) > LINES_PER_RECEIPT_MAX:
+        faults.conflict("table", "too_many_open_lines", id=body.table, max=LINES_PER_RECEIPT_MAX)
+    return [_Part(line, plain(line.open_quantity)) for line in still_open]
+
+
+def _asked_for(items: Sequence[PaidItem], faults: Faults) -> list[tuple[int, PaidItem]]:
+    """The items that are sound in themselves, with their places in the request."""
+    sound: dict[str, tuple[int, PaidItem]] = {}
+    for ix, item in enumerate(items):
+        if item.line in sound:
+            faults.invalid(f"items[{ix}].line", "repeated")
+        if item.quantity is not None and check_quantity(item.quantity, f"items[{ix}].quantity", faults) is None:
+            continue
+        sound.setdefault(item.line, (ix, item))
+    return list(sound.values())
+
+
+def _part(item: PaidItem, path: str, tab: Tab, faults: Faults) -> _Part | None:
+    line = tab.lines.get(item.line)
+    if line is None:
+        faults.not_found(f"{path}.line", "line_not_found", id=known_as(item.line))
+        return None
+    quantity = plain(line.open_quantity if item.quantity is None else item.quantity)
+    if not line.is_open or quantity > line.open_quantity:
+        faults.conflict(f"{path}.quantity", "line_quantity_exceeds_open", id=item.line, open=f"{line.open_quantity:f}")
+        return None
+    return _Part(line, quantity)
+
+
+def _leaves(table: str, tab: Tab, parts: Sequence[_Part], facts: SaleFacts) -> TableState:
+    paid = {part.line.line.id: part.quantity for part in parts}
+    if any(line.open_quantity > paid.get(line.line.id, 0) for line in tab.open_lines()):
+        return TableState.OCCUPIED
+    fact = facts.tables.get(table)
+    return TableState.NEEDS_CLEANING if fact is not None and fact.needs_cleaning else TableState.FREE
+
+
+def decide_void(states: States, command: Command[VoidReceipt], facts: SaleFacts) -> Decision:
+    """The original stays as it is; a receipt with every figure negated stands against it, in the same register's series."""
+    key = command.body.receipt
+    original: ReceiptState = states.get(RECEIPT.stream(key), RECEIPT.initial)
+    faults = Faults()
+    if original.issued is None:
+        faults.not_found("receipt", "receipt_not_found", id=known_as(key))
+    elif original.issued.voids is not None:
+        faults.conflict("receipt", "receipt_is_a_void", id=key, voids=original.issued.voids)
+    elif original.void_receipt is not None:
+        faults.conflict("receipt", "receipt_already_voided", id=key, void_receipt=original.void_receipt)
+    faults.refuse()
+    assert original.issued is not None
+    void = _negated(original.issued, command, facts)
+    voided = ReceiptVoided(receipt=key, void_receipt=void.receipt, staff=command.principal.user, at=command.at)
+    return Decision({RECEIPT.stream(void.receipt): (void,), RECEIPT.stream(key): (voided,)})
+
+
+def _negated(issued: ReceiptIssued, command: Command[VoidReceipt], facts: SaleFacts) -> ReceiptIssued:
+    return msgspec.structs.replace(
+        issued,
+        receipt=new_receipt(command),
+        lines=tuple(_negated_line(line) for line in issued.lines),
+        taxes=tuple(TaxAmount(rate=t.rate, net=-t.net, tax=-t.tax, gross=-t.gross) for t in issued.taxes),
+        gross=-issued.gross,
+        net=-issued.net,
+        tax=-issued.tax,
+        payments=tuple(PaymentTaken(type=p.type, amount=-p.amount) for p in issued.payments),
+        change=-issued.change,
+        tip=-issued.tip,
+        staff=command.principal.user,
+        business_day=business_day(command.at, facts.settings),
+        at=command.at,
+        voids=issued.receipt,
+    )
+
+
+def _negated_line(line: ReceiptLine) -> ReceiptLine:
+    return msgspec.structs.replace(line, quantity=-line.quantity, discount=-line.discount, total=-line.total)
+
+
+# --- answers ------------------------------------------------------------------------------------------------------------------
+
+
+def receipt_of(state: ReceiptState) -> Receipt:
+    """A receipt as it is shown. The state must be that of one that was issued and numbered."""
+    issued = state.issued
+    assert issued is not None, "nothing was issued"
+    assert state.number is not None, "the log gave no number"
+    assert state.at is not None
+    return Receipt(
+        id=issued.receipt,
+        number=state.number,
+        register=issued.register,
+        date=state.at,
+        business_day=issued.business_day,
+        currency=issued.currency,
+        staff=issued.staff,
+        table=issued.table,
+        customer=issued.customer,
+        lines=issued.lines,
+        taxes=issued.taxes,
+        gross=issued.gross,
+        net=issued.net,
+        tax=issued.tax,
+        payments=issued.payments,
+        change=issued.change,
+        tip=issued.tip,
+        is_voided=state.void_receipt is not None,
+        void_receipt=state.void_receipt,
+        voided_receipt=issued.voids,
+    )
+
+
+def reply_receipt(
+    states: States, command: Command[Sell] | Command[PayTable] | Command[VoidReceipt], recorded: Sequence[Recorded]
+) -> Receipt:
+    """The receipt the command made; for a void, the one that takes the original back."""
+    return receipt_of(states[RECEIPT.stream(new_receipt(command))])
+
+
+# --- commands -----------------------------------------------------------------------------------------------------------------
+
+
+def _void_refs(command: Command[VoidReceipt]) -> tuple[StreamRef, ...]:
+    original = command.body.receipt
+    return (*([StreamRef(RECEIPT, original)] if is_key(original) else []), _new_ref(command))
+
+
+COMMANDS: Final = (
+    CommandType(
+        name="receipt.sell",
+        body=Sell,
+        streams=lambda command: (_new_ref(command),),
+        facts=sale_facts,
+        decide=decide_sell,
+        reply=reply_receipt,
+        permission=PAYMENTS,
+    ),
+    CommandType(
+        name="receipt.pay_table",
+        body=PayTable,
+        streams=lambda command: (*tab_refs([command.body.table]), _new_ref(command)),
+        facts=table_facts,
+        decide=decide_pay_table,
+        reply=reply_receipt,
+        permission=PAYMENTS,
+    ),
+    CommandType(
+        name="receipt.void",
+        body=VoidReceipt,
+        streams=_void_refs,
+        facts=no_facts,
+        decide=decide_void,
+        reply=reply_receipt,
+        permission=VOIDS,
+    ),
+)
