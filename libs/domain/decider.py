@@ -79,9 +79,9 @@ States = Mapping[str, Any]
 class Lookup(Protocol):
     """Query tables as facts are loaded from them: many commands' look-ups share one statement."""
 
-    async def rows(
+    def rows(
         self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
-    ) -> Mapping[str, Sequence[Any]]:
+    ) -> Awaitable[Mapping[str, Sequence[Any]]]:
         """Rows of ``service.table`` by the text of a column; absent keys are absent from the answer."""
         ...
 

@@ -32,7 +32,9 @@ BATCH_MAX_COMMANDS = 512
 BATCH_MAX_BYTES = 4 * 1024 * 1024
 QUEUE_MAX_COMMANDS = 4_096
 COMMAND_MAX_EVENTS = 4_096
+COMMAND_MAX_BYTES = BATCH_MAX_BYTES
 RETRY_PAUSE_S = 0.05
+EVENT_STATE_BYTES = 200  # what an event that was read adds to a state, roughly
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -78,6 +80,8 @@ class _Draft:
         self.starts = starts
         self.encoded: dict[str, list[bytes]] = {stream: [_encoded(event) for event in events] for stream, events in decision.writes.items()}
         self.bytes = sum(len(data) for datas in self.encoded.values() for data in datas)
+        if self.bytes > COMMAND_MAX_BYTES:
+            raise DomainError(Kind.TOO_LARGE, "event_too_large", {"limit_kib": COMMAND_MAX_BYTES // 1024})
 
 
 def _encoded(event: Event) -> bytes:
@@ -137,6 +141,9 @@ class Batcher:
             return await submission.future
         except LogUnreachable:
             raise unavailable("log_unreachable") from None
+        except UnknownEvent as error:
+            log.error("newer events in the log, stepping back", schema=self._log.schema, event=str(error))
+            raise unavailable("newer_events") from None
 
     def _enqueue(self, submission: Submission, *, first: bool = False) -> None:
         queue = self._waiting.setdefault(submission.command.instance, deque())
@@ -151,13 +158,8 @@ class Batcher:
                     return
                 self._wake.clear()
                 await self._wake.wait()
-            batch = self._take()
-            try:
-                await self._commit(batch)
-            except Exception as error:
-                log.exception("batch failed", schema=self._log.schema, commands=len(batch))
-                for submission in batch:
-                    submission.refuse(unavailable("internal") if not isinstance(error, DomainError) else error)
+            await self._commit(self._take())
+            self._cache.trim()
 
     def _take(self) -> list[Submission]:
         """The next batch: at most one command per stream and per id, round robin over instances."""
@@ -170,7 +172,7 @@ class Batcher:
             instance, queue = queues.popleft()
             submission = queue.popleft()
             wants = {(instance, submission.command.id), *((instance, ref.name) for ref in submission.refs)}
-            if submission.future.cancelled() or submission.deadline <= now:
+            if submission.future.done() or submission.deadline <= now:
                 submission.refuse(unavailable("timeout"))
                 self._count -= 1
             elif busy.isdisjoint(wants):
@@ -198,10 +200,27 @@ class Batcher:
                 await self._append(drafts)
         except (LogUnreachable, LogBusy) as error:
             await self._again(batch, str(error))
-        except UnknownEvent as error:
-            log.error("newer events in the log, stepping back", schema=self._log.schema, event=str(error))
+        except Exception as error:
+            await self._apart(batch, error)
+
+    async def _apart(self, batch: Sequence[Submission], error: Exception) -> None:
+        """A stream that cannot be folded fails the batch it is in, but not its neighbours: each command goes alone. Those that were
+        stored before the fault meet their own outcome."""
+        for submission in batch:
+            for ref in submission.refs:
+                self._cache.drop(submission.command.instance, ref.name)
+        if len(batch) > 1:
             for submission in batch:
-                submission.refuse(unavailable("newer_events"))
+                if not submission.future.done():
+                    await self._commit([submission])
+            return
+        [submission] = batch
+        if isinstance(error, UnknownEvent):
+            log.error("newer events in the log, stepping back", schema=self._log.schema, event=str(error))
+            submission.refuse(unavailable("newer_events"))
+        else:
+            log.error("command failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
+            submission.refuse(unavailable("internal"))
 
     async def _again(self, batch: Sequence[Submission], why: str) -> None:
         """The log was away or busy: what is not settled goes back to the head of the queue, with the same ids."""
@@ -231,17 +250,24 @@ class Batcher:
             if cached is not None and stream.head == cached[0]:
                 continue
             moved = moved or stream.head != after
-            # a rest may lie behind the cached version: then the events start there, from the initial state
-            follows = cached is not None and (not stream.events or stream.events[0].version == cached[0] + 1)
-            state = cached[1] if follows and cached is not None else ref.aggregate.initial
+            # a rest may lie behind the cached version: then the events, if there are any, start there, from the initial state
+            if cached is not None and stream.events and stream.events[0].version == cached[0] + 1:
+                state = cached[1]
+            else:
+                self._cache.drop(instance, name)
+                state = ref.aggregate.initial
             for event in stream.events:
                 state = ref.aggregate.evolve(state, event)
-            self._cache.put(instance, name, stream.head, state, 200 * len(stream.events))
+            self._cache.put(instance, name, stream.head, state, EVENT_STATE_BYTES * len(stream.events))
         return moved
 
     def _starts(self, submission: Submission) -> dict[str, tuple[int, Any]]:
         instance = submission.command.instance
-        return {ref.name: self._cache.get(instance, ref.name) or (0, ref.aggregate.initial) for ref in submission.refs}
+        starts = {}
+        for ref in submission.refs:
+            known = None if ref.new else self._cache.get(instance, ref.name)
+            starts[ref.name] = known or (0, ref.aggregate.initial)
+        return starts
 
     def _decide(self, batch: Sequence[Submission]) -> tuple[list[_Draft], list[tuple[Submission, DomainError]]]:
         drafts: list[_Draft] = []
@@ -329,14 +355,22 @@ class Batcher:
             case "c":
                 submission.refuse(DomainError(Kind.GONE, "instance_closed"))
             case "t":
-                taken = draft.decision.take[0] if draft.decision.take else draft.decision.give_up[0]
-                submission.refuse(DomainError(Kind.CONFLICT, "claim_taken", {"scope": taken.scope, "value": taken.value}))
+                submission.refuse(await self._taken(draft))
             case _ if any(ref.new for ref in submission.refs) and await self._exists(submission):
                 submission.refuse(DomainError(Kind.CONFLICT, "already_exists"))
             case _:
                 for ref in submission.refs:
                     self._cache.drop(command.instance, ref.name)
                 self._enqueue(submission, first=True)
+
+    async def _taken(self, draft: _Draft) -> DomainError:
+        """The refusal, naming the first of the command's claims that somebody holds."""
+        claims = (*draft.decision.take, *draft.decision.give_up)
+        instance = draft.submission.command.instance
+        holders = await self._log.holders([(instance, claim.scope, claim.value) for claim in draft.decision.take])
+        held = [claim for claim, holder in zip(draft.decision.take, holders, strict=True) if holder is not None]
+        claim = (*held, *claims)[0]
+        return DomainError(Kind.CONFLICT, "claim_taken", {"scope": claim.scope, "value": claim.value})
 
     async def _exists(self, submission: Submission) -> bool:
         """Whether a stream that was to be new is there: a repeat long after its command was forgotten."""

@@ -22,6 +22,7 @@ CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 APPEND_TIMEOUT_S = 8.0
+READ_TIMEOUT_S = 12.0  # a server that fell silent; a slow statement ends earlier, by STATEMENT_TIMEOUT_MS
 READ_MAX_ROWS = 5_000
 READER_POOL_SIZE = 2
 
@@ -38,6 +39,10 @@ LOST = (
 )
 # the lock was not to be had in time: nothing was stored
 BUSY = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
+
+
+async def _as_it_is(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session, so giving a connection back needs no round trip."""
 
 
 class LogUnreachable(Exception):
@@ -94,7 +99,13 @@ class Log:
 
     async def open(self) -> None:
         self._readers = await asyncpg.create_pool(
-            self._dsn, min_size=1, max_size=READER_POOL_SIZE, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings()
+            self._dsn,
+            min_size=1,
+            max_size=READER_POOL_SIZE,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=READ_TIMEOUT_S,
+            reset=_as_it_is,
+            server_settings=self._settings(),
         )
         await self._connected()
 
@@ -117,8 +128,9 @@ class Log:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._writer is None or self._writer.is_closed():
-            self._writer = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings())
-            self._append = await self._writer.prepare(sql("append_batch"))
+            writer = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings())
+            self._append = await writer.prepare(sql("append_batch"), timeout=CONNECT_TIMEOUT_S)
+            self._writer = writer
         return self._writer
 
     def _drop_writer(self) -> None:

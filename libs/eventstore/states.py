@@ -29,6 +29,9 @@ class StateCache:
         size = (known[2] if known else ENTRY_OVERHEAD_BYTES) + added_bytes
         self._bytes += size - (known[2] if known else 0)
         self._entries[instance, stream] = (version, state, size)
+
+    def trim(self) -> None:
+        """Throws out what is too much. Never in the middle of a batch: its commands are decided on what was put for them."""
         while self._bytes > self._max_bytes and self._entries:
             _, (_, _, dropped) = self._entries.popitem(last=False)
             self._bytes -= dropped

@@ -42,6 +42,7 @@ class LogReader(Protocol):
 
 Announce = Callable[[Mapping[int, int]], Awaitable[None]]
 Batch = dict[int, list[Recorded]]
+Moves = dict[tuple[str, int], tuple[int, int]]
 
 
 async def _silent(_: Mapping[int, int]) -> None:
@@ -257,12 +258,18 @@ class Projector:
         return await self._log.read(instance, after, room)
 
     async def _project(self, connection: asyncpg.Connection, batch: Batch) -> None:
-        moves: dict[tuple[str, int], tuple[int, int]] = {}
-        async with connection.transaction():
-            for projection in self._projections:
-                moves.update(await self._apply(connection, projection, batch))
-            if moves:
-                await store.advance(connection, self._service, moves)
+        writes: list[store.Write] = []
+        moves: Moves = {}
+        for projection in self._projections:
+            folded, moved = await self._folded(connection, projection, batch)
+            writes += folded
+            moves.update(moved)
+        if moves:
+            try:
+                await store.commit(connection, self._service, writes, moves)
+            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+                await self._isolate(connection, batch, error)
+                return
         for key, (_, position) in moves.items():
             self._positions[key] = position
         reached = {instance: self._lowest(instance) for instance in batch}
@@ -273,42 +280,58 @@ class Projector:
                 self._give_up_waiting(instance, projection_id)
         await self._announce(reached)
 
+    async def _isolate(self, connection: asyncpg.Connection, batch: Batch, error: Exception) -> None:
+        """A row that its table refuses: find the event that made it, and hold its instance."""
+        if len(batch) > 1:
+            for instance, events in batch.items():
+                await self._project(connection, {instance: events})
+            return
+        [(instance, events)] = batch.items()
+        if len(events) > 1:
+            for event in events:
+                await self._project(connection, {instance: [event]})
+            return
+        for projection in self._projections:
+            if events[0].type in projection.handlers:
+                await self._hold(connection, projection, events[0], error)
+
+    async def _hold(self, connection: asyncpg.Connection, projection: Projection, event: Recorded, error: Exception) -> None:
+        why = f"{event.type} at position {event.position}: {type(error).__name__}: {error}"
+        log.error("projection held", service=self._service, projection=projection.name, instance=event.instance, why=why, exc_info=error)
+        self._held[projection.id, event.instance] = why
+        await store.hold(connection, self._service, projection.id, event.instance, why)
+
     def _give_up_waiting(self, instance: int, projection_id: str) -> None:
         for _, waiter in self._waiters.pop(instance, []):
             if not waiter.done():
                 waiter.set_result(False)
 
-    async def _apply(self, connection: asyncpg.Connection, projection: Projection, batch: Batch) -> dict[tuple[str, int], tuple[int, int]]:
-        """Folds a batch for one projection and writes it. Returns the checkpoint moves."""
-        moves: dict[tuple[str, int], tuple[int, int]] = {}
+    async def _folded(self, connection: asyncpg.Connection, projection: Projection, batch: Batch) -> tuple[list[store.Write], Moves]:
+        """A batch folded for one projection: what to write, and how its checkpoints move."""
+        moves: Moves = {}
         upserts: dict[str, list[tuple[int, Row]]] = {}
         deletes: dict[str, list[tuple[int, Key]]] = {}
         for instance, events in batch.items():
             at = self._positions.get((projection.id, instance), 0)
-            fresh = [event for event in events if event.position > at]
+            fresh = events if events[0].position > at else [event for event in events if event.position > at]
             if not fresh or (projection.id, instance) in self._held:
                 continue
             if fresh[0].position != at + 1:
                 continue  # this projection is further behind than the batch begins; it is read for it in the next round
-            rows = await self._seeded(connection, projection, instance, fresh)
-            good = await self._fold(connection, projection, instance, rows, fresh)
-            if good < len(fresh):  # the rows before the poison, folded again without it
-                rows = await self._seeded(connection, projection, instance, fresh[:good])
-                await self._fold(connection, projection, instance, rows, fresh[:good])
+            rows, good = await self._fold(connection, projection, instance, fresh)
             if good == 0:
                 continue
             moves[projection.id, instance] = (at, fresh[good - 1].position)
             for name, changed, dropped in rows.written():
-                declared = projection.table(name)
-                upserts.setdefault(name, []).extend(
-                    (instance, {**row, **dict(zip(declared.key, key, strict=True))}) for key, row in changed
-                )
+                key_columns = projection.table(name).key
+                upserts.setdefault(name, []).extend((instance, {**row, **dict(zip(key_columns, key, strict=True))}) for key, row in changed)
                 deletes.setdefault(name, []).extend((instance, key) for key in dropped)
-        for table in projection.tables:
-            await store.write(
-                connection, self._service, projection.revision, table, upserts.get(table.name, ()), deletes.get(table.name, ())
-            )
-        return moves
+        writes = [
+            store.Write(projection.revision, table, upserts.get(table.name, ()), deletes.get(table.name, ()))
+            for table in projection.tables
+            if table.name in upserts or table.name in deletes
+        ]
+        return writes, moves
 
     async def _seeded(self, connection: asyncpg.Connection, projection: Projection, instance: int, events: Sequence[Recorded]) -> Rows:
         rows = Rows()
@@ -326,9 +349,10 @@ class Projector:
         return rows
 
     async def _fold(
-        self, connection: asyncpg.Connection, projection: Projection, instance: int, rows: Rows, events: Sequence[Recorded]
-    ) -> int:
-        """Applies events until one raises, which holds the instance. Returns how many were applied."""
+        self, connection: asyncpg.Connection, projection: Projection, instance: int, events: Sequence[Recorded]
+    ) -> tuple[Rows, int]:
+        """Applies events until one raises, which holds the instance: the rows, and how many events made them."""
+        rows = await self._seeded(connection, projection, instance, events)
         for done, event in enumerate(events):
             handler = projection.handlers.get(event.type)
             if handler is None:
@@ -336,9 +360,7 @@ class Projector:
             try:
                 handler[0](rows, event)
             except Exception as error:
-                why = f"{event.type} at position {event.position}: {type(error).__name__}: {error}"
-                log.exception("projection held", service=self._service, projection=projection.name, instance=instance, why=why)
-                self._held[projection.id, instance] = why
-                await store.hold(connection, self._service, projection.id, instance, why)
-                return done
-        return len(events)
+                await self._hold(connection, projection, event, error)
+                # what the poison half did is thrown away: the good events, folded again without it
+                return (await self._fold(connection, projection, instance, events[:done]))[0], done
+        return rows, len(events)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import asyncpg
+import msgspec
 
 from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Row
@@ -73,37 +75,39 @@ async def read(
     return {tuple(row[column] for column in table.key): dict(row) for row in rows}
 
 
-async def write(
-    connection: asyncpg.Connection, service: str, revision: int, table: Table,
-    upserts: Sequence[tuple[int, Row]], deletes: Sequence[tuple[int, Key]],
-) -> None:  # fmt: skip
-    """One upsert and one delete for a whole batch: rows and keys of any instances."""
-    if upserts:
-        columns = [[row.get(column) for _, row in upserts] for column in table.columns]
-        await connection.execute(
-            _upsert_sql(service, revision, table.name, _frozen(table)), [instance for instance, _ in upserts], *columns
-        )
-    if deletes:
-        keys = list(zip(*(key for _, key in deletes), strict=True))
-        await connection.execute(_delete_sql(service, revision, table.name, _frozen(table)), [instance for instance, _ in deletes], *keys)
+class Write(msgspec.Struct, frozen=True):
+    """What a batch changes in one table: rows and keys of any instances."""
+
+    revision: int
+    table: Table
+    upserts: Sequence[tuple[int, Row]]
+    deletes: Sequence[tuple[int, Key]]
 
 
-async def advance(connection: asyncpg.Connection, service: str, moves: Mapping[tuple[str, int], tuple[int, int]]) -> None:
-    """Moves checkpoints (projection, instance) from one position to another. Raises CheckpointMoved if one is elsewhere: the fence."""
-    moved = await connection.fetch(
-        f"insert into {service}.checkpoints as c (projection, instance, position) "
-        "select u.projection, u.instance, u.new from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) "
-        "u(projection, instance, old, new) "
-        "on conflict (projection, instance) do update set position = excluded.position "
-        "where c.position = (select o.old from unnest($1::text[], $2::int[], $3::bigint[]) o(projection, instance, old) "
-        "where o.projection = c.projection and o.instance = c.instance) returning 1",
+async def commit(
+    connection: asyncpg.Connection, service: str, writes: Sequence[Write], moves: Mapping[tuple[str, int], tuple[int, int]]
+) -> None:
+    """Writes a batch and moves checkpoints (projection, instance) from one position to another: one statement, so one transaction and
+    one round trip. Raises CheckpointMoved, with nothing written, if a checkpoint is not where it should be: the fence."""
+    arguments: list[Any] = [
         [projection for projection, _ in moves],
         [instance for _, instance in moves],
         [old for old, _ in moves.values()],
         [new for _, new in moves.values()],
-    )
-    if len(moved) != len(moves):
-        raise CheckpointMoved
+    ]
+    shape = []
+    for write in writes:
+        if write.upserts:
+            arguments.append([instance for instance, _ in write.upserts])
+            arguments += [[row.get(column) for _, row in write.upserts] for column in write.table.columns]
+        if write.deletes:
+            arguments.append([instance for instance, _ in write.deletes])
+            arguments += [list(part) for part in zip(*(key for _, key in write.deletes), strict=True)]
+        shape.append((write.revision, write.table.name, _frozen(write.table), bool(write.upserts), bool(write.deletes)))
+    try:
+        await connection.fetch(_commit_sql(service, tuple(shape)), *arguments)
+    except asyncpg.DivisionByZeroError:
+        raise CheckpointMoved from None
 
 
 async def hold(connection: asyncpg.Connection, service: str, projection: str, instance: int, why: str | None) -> None:
@@ -133,24 +137,46 @@ def _read_sql(service: str, revision: int, name: str, shape: Frozen) -> str:
     )
 
 
+Shape = tuple[tuple[int, str, Frozen, bool, bool], ...]
+
+
 @cache
-def _upsert_sql(service: str, revision: int, name: str, shape: Frozen) -> str:
-    columns, key = shape
+def _commit_sql(service: str, shape: Shape) -> str:
+    """The division fails, and with it the statement, unless every checkpoint moved."""
+    parts = [
+        f"moved as (insert into {service}.checkpoints as c (projection, instance, position) "
+        "select u.projection, u.instance, u.new from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) "
+        "u(projection, instance, old, new) on conflict (projection, instance) do update set position = excluded.position "
+        "where c.position = (select o.old from unnest($1::text[], $2::int[], $3::bigint[]) o(projection, instance, old) "
+        "where o.projection = c.projection and o.instance = c.instance) returning 1)"
+    ]
+    parameter = 5
+    for revision, name, frozen, upserts, deletes in shape:
+        table = f"{service}.{name}_r{revision}"
+        columns, key = frozen
+        if upserts:
+            parts.append(f"put_{name} as ({_upsert_sql(table, columns, key, parameter)})")
+            parameter += 1 + len(columns)
+        if deletes:
+            parts.append(f"drop_{name} as ({_delete_sql(table, columns, key, parameter)})")
+            parameter += 1 + len(key)
+    return f"with {', '.join(parts)} select 1 / (case when count(*) = cardinality($1::text[]) then 1 else 0 end) from moved"
+
+
+def _upsert_sql(table: str, columns: tuple[tuple[str, str], ...], key: tuple[str, ...], first: int) -> str:
     names = ", ".join(column for column, _ in columns)
-    arrays = ", ".join(f"${ix}::{type_}[]" for ix, (_, type_) in enumerate(columns, start=2))
+    arrays = ", ".join(f"${ix}::{type_}[]" for ix, (_, type_) in enumerate(columns, start=first + 1))
     changes = ", ".join(f"{column} = excluded.{column}" for column, _ in columns if column not in key)
     return (
-        f"insert into {service}.{name}_r{revision} (instance, {names}) select * from unnest($1::int[], {arrays}) "
+        f"insert into {table} (instance, {names}) select * from unnest(${first}::int[], {arrays}) "
         f"on conflict (instance, {', '.join(key)}) do {'update set ' + changes if changes else 'nothing'}"
     )
 
 
-@cache
-def _delete_sql(service: str, revision: int, name: str, shape: Frozen) -> str:
-    columns, key = shape
+def _delete_sql(table: str, columns: tuple[tuple[str, str], ...], key: tuple[str, ...], first: int) -> str:
     types = dict(columns)
-    arrays = ", ".join(f"${ix}::{types[column]}[]" for ix, column in enumerate(key, start=2))
+    arrays = ", ".join(f"${ix}::{types[column]}[]" for ix, column in enumerate(key, start=first + 1))
     return (
-        f"delete from {service}.{name}_r{revision} t using unnest($1::int[], {arrays}) k(instance, {', '.join(key)}) "
+        f"delete from {table} t using unnest(${first}::int[], {arrays}) k(instance, {', '.join(key)}) "
         f"where t.instance = k.instance and {' and '.join(f't.{c} = k.{c}' for c in key)}"
     )

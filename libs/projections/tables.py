@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -28,6 +28,10 @@ LOOKUP_MAX_KEYS = 5_000
 _TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
 _ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
 _registered: list[Statement] = []
+
+
+async def _as_it_is(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session, so giving a connection back needs no round trip."""
 
 
 class Unguarded(ValueError):
@@ -71,6 +75,7 @@ class Tables:
             min_size=1,
             max_size=POOL_MAX_CONNECTIONS,
             timeout=CONNECT_TIMEOUT_S,
+            reset=_as_it_is,
             server_settings={
                 "application_name": f"theke {self._service} reads",
                 "statement_timeout": str(QUERY_TIMEOUT_MS),
@@ -142,16 +147,15 @@ class Tables:
             statement = self._references[table, column] = Statement(text)
         return await self.fetch_one(statement, instance, key) is not None
 
-    async def rows(
+    def rows(
         self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
-    ) -> Mapping[str, Sequence[Any]]:
-        """Rows of ``service.table`` by a column (as text); look-ups that come while one is under way are asked together in the next."""
-        if not keys:
-            return {}
+    ) -> Awaitable[Mapping[str, Sequence[Any]]]:
+        """Rows of ``service.table`` by a column (as text); look-ups that come while one is under way are asked together in the next.
+        The question is on its way when this returns, so several can be asked before the first is awaited."""
         gathered = self._lookups.get((table, columns, by))
         if gathered is None:
             gathered = self._lookups[table, columns, by] = _Gathered(self, table, columns, by)
-        return await gathered.ask(instance, keys)
+        return gathered.ask(instance, keys)
 
 
 class _Gathered:
@@ -169,12 +173,15 @@ class _Gathered:
         self._waiting: list[tuple[int, Sequence[str], asyncio.Future[dict[str, list[Any]]]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def ask(self, instance: int, keys: Sequence[str]) -> dict[str, list[Any]]:
+    def ask(self, instance: int, keys: Sequence[str]) -> asyncio.Future[dict[str, list[Any]]]:
         future: asyncio.Future[dict[str, list[Any]]] = asyncio.get_running_loop().create_future()
+        if not keys:
+            future.set_result({})
+            return future
         self._waiting.append((instance, keys, future))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
-        return await future
+        return future
 
     async def _work(self) -> None:
         while self._waiting:

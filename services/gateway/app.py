@@ -17,7 +17,7 @@ from libs.domain.errors import DomainError
 from libs.runtime import logs
 from libs.runtime.asking import Services
 from libs.runtime.config import Settings
-from libs.runtime.service import announce_ready, until_stopped
+from libs.runtime.service import announce_ready, settle_memory, until_stopped
 from services.gateway import bodies, limits
 from services.gateway.dikas.routes import ROUTES
 from services.gateway.dikas.serve import Server, unknown_routes
@@ -87,6 +87,7 @@ async def _healthz(_: web.Request) -> web.Response:
 async def _serve(settings: Settings) -> None:
     gateway = Gateway(settings)
     await gateway.start()
+    settle_memory()
     announce_ready()
     log.info("ready", address=gateway.address, pid=os.getpid())
     await until_stopped()

@@ -107,8 +107,8 @@ begin
   put_commits as (
     insert into commits (instance, first_position, last_position, digest)
     select f.instance, min(f.position), max(f.position),
-      sha256(coalesce(min(h.digest), ''::bytea) || string_agg(f.leaf, ''::bytea order by f.position))
-    from whole f join head h on h.instance = f.instance group by f.instance)
+      sha256(coalesce(h.digest, ''::bytea) || string_agg(f.leaf, ''::bytea order by f.position))
+    from whole f join head h on h.instance = f.instance group by f.instance, h.digest)
   select j.ix, j.outcome,
     case when j.outcome = 'a' then g.last - g.n + 1 else j.first_position end,
     case when j.outcome = 'a' then g.last::bigint else j.last_position end,
