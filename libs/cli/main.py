@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from libs.cli import exits, status, up
+import structlog
+
+from libs.cli import exits, instances, status, up
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -17,6 +20,7 @@ first steps:
   theke up                      the same without demo data
   theke status                  what runs, where, since when
   theke status --json           the same for programs
+  theke instances create NAME   another business on this installation
 
 settings (environment):
   THEKE_PORT=5015               port of the gateway
@@ -45,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status):
+    for module in (up, status, instances):
         module.add(subcommands)
     return whole
 
@@ -55,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
         settings = Settings.from_env(os.environ)
+        if chosen.command != "up":  # what goes wrong is said by the command itself
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         return int(chosen.run(chosen, settings))
     except SettingInvalid as fault:
         print(f"theke: {fault}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -10,13 +11,20 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from libs.cli import exits
+from libs.contracts.auth.commands import NoBody
+from libs.contracts.auth.events import INSTALLATION
+from libs.domain.errors import DomainError
+from libs.domain.principal import system
 from libs.runtime import endpoints as endpoints_file
+from libs.runtime.asking import Services, connected
 from libs.runtime.children import is_running
 from libs.runtime.config import Settings
 from libs.runtime.endpoints import Endpoints, NotRunning
-from libs.runtime.installation import LOCK
+from libs.runtime.installation import LOCK, SERVICES
 from libs.runtime.locks import is_held
 
+ANSWER_WITHIN_S: Final = 2.0
+LOG_ROW: Final = "  {log:<16}{head:>10}{relayed:>10}{projected:>11}  {note}"
 ROW: Final = "  {name:<12}{state:<10}{pid:>8}{restarts:>10}  {since}"
 
 
@@ -24,7 +32,8 @@ def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command = subcommands.add_parser(
         "status",
         help="show addresses and processes of the running Theke",
-        description="Show the addresses in use and the process table. Exit code 3 if Theke is not running.",
+        description="Show the addresses in use, the process table, and how far logs, relay and projections are. "
+        "Exit code 3 if Theke is not running.",
     )
     command.add_argument("--json", action="store_true", help="for programs: one JSON object, addresses with their passwords")
     command.set_defaults(run=run)
@@ -50,6 +59,32 @@ def find(settings: Settings) -> Endpoints:
 
 def collect(endpoints: Endpoints) -> dict[str, Any]:
     """All that status knows, as plain JSON values. ``alive`` is looked up now, not taken from the file."""
+    return {**_places(endpoints), "services": asyncio.run(_services(endpoints.nats_url))}
+
+
+async def _services(nats_url: str) -> dict[str, Any]:
+    """What each service says of its logs, relay and projections; one that does not answer says why."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            connection, services = await connected(nats_url, "status")
+    except (DomainError, TimeoutError):
+        return {name: {"error": "NATS does not answer"} for name in SERVICES}
+    try:
+        answers = await asyncio.gather(*(_service(services, name) for name in SERVICES))
+        return dict(zip(SERVICES, answers, strict=True))
+    finally:
+        await connection.close()
+
+
+async def _service(services: Services, name: str) -> dict[str, Any]:
+    try:
+        principal = system(INSTALLATION, "status")
+        return await services.query(name, "status", NoBody(), dict[str, Any], principal=principal, deadline=ANSWER_WITHIN_S)
+    except DomainError as refusal:
+        return {"error": refusal.reason}
+
+
+def _places(endpoints: Endpoints) -> dict[str, Any]:
     return {
         "ready": endpoints.ready,
         "gateway": endpoints.gateway_url,
@@ -84,7 +119,38 @@ def render(facts: dict[str, Any]) -> str:
                 since=process["started_at"] or "-",
             )
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_logs(facts["services"])])
+
+
+def _logs(services: dict[str, Any]) -> list[str]:
+    """A line per log: its head, how far the relay and the slowest projection are, and what is held."""
+    lines = [LOG_ROW.format(log="log", head="head", relayed="relayed", projected="projected", note="")]
+    for name, facts in services.items():
+        if "error" in facts:
+            lines.append(LOG_ROW.format(log=name, head="-", relayed="-", projected="-", note=f"does not answer: {facts['error']}"))
+            continue
+        for instance, head in facts["heads"].items():
+            relay = facts["relay"].get(instance, {})
+            projected = [places.get(instance, {"position": 0, "held": None}) for places in facts["projections"].values()]
+            held = [
+                f"{what} held: {places[instance]['held']}" for what, places in facts["projections"].items() if _is_held(places, instance)
+            ]
+            state = relay.get("state", "starting")
+            notes = [*held, *([] if state == "copying" else [f"relay {state}"])]
+            lines.append(
+                LOG_ROW.format(
+                    log=f"{name} i{instance}",
+                    head=head,
+                    relayed=relay.get("position", 0),
+                    projected=min((place["position"] for place in projected), default=head),
+                    note="; ".join(notes),
+                )
+            )
+    return [line.rstrip() for line in lines]
+
+
+def _is_held(places: dict[Any, Any], instance: Any) -> bool:
+    return instance in places and places[instance]["held"] is not None
 
 
 def without_password(address: str) -> str:

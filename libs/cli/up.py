@@ -7,16 +7,33 @@ import asyncio
 import sys
 
 from libs.cli import exits
+from libs.cli.instances import Created, create, with_services
 from libs.cli.welcome import welcome
 from libs.runtime import logs
+from libs.runtime.asking import Services
 from libs.runtime.config import PROJECT, Settings
 from libs.runtime.endpoints import Endpoints
 from libs.runtime.installation import Installation
 from libs.runtime.locks import DirectoryInUse
 from libs.runtime.program import run_once
+from libs.runtime.provision import list_instances
 from libs.runtime.supervisor import START_FAILURES
 
 DEMO_TIMEOUT_S = 120.0
+FIRST_INSTANCE = "main"
+
+
+async def first_instance(endpoints: Endpoints, settings: Settings) -> Created | None:
+    """An installation without any instance gets one, and an administrator whose random password is shown this one time."""
+    created: list[Created] = []
+
+    async def look(services: Services) -> int:
+        if not await list_instances(services):
+            created.append(await create(services, settings.instance or FIRST_INSTANCE))
+        return exits.DONE
+
+    await with_services(endpoints.nats_url, look)
+    return created[0] if created else None
 
 
 def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +54,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         await run_once((sys.executable, "-m", "services.demo"), installation.environ(), cwd=PROJECT, timeout=DEMO_TIMEOUT_S)
 
     async def greet(endpoints: Endpoints) -> None:
-        await welcome(endpoints, settings, load_demo if settings.demo else None)
+        if settings.demo:
+            await load_demo()
+            first = None
+        else:
+            first = await first_instance(endpoints, settings)
+        welcome(endpoints, settings, first)
 
     try:
         asyncio.run(installation.run(greet))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
+from libs.cli.instances import Created
 from libs.runtime.config import Settings
 from libs.runtime.endpoints import Endpoints
 
@@ -13,6 +13,11 @@ FIELD: Final = 'python3 -c "import json,sys; print(json.load(sys.stdin){path})"'
 RUNNING: Final = """
   Theke is ready at {url}
   State: {data}   Stop: Ctrl-C   Processes: theke status
+"""
+
+FIRST_START: Final = """
+  First start: instance {name}, login {username}, password {password}
+  The password is shown this once and kept nowhere. More businesses: theke instances create NAME
 """
 
 FIRST_SALE: Final = """
@@ -28,13 +33,13 @@ curl -s $URL/api/v1/payments/direct-sale -H "Authorization: Bearer $TOKEN" \\
 """
 
 
-async def welcome(endpoints: Endpoints, settings: Settings, load_demo: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Load the demo data if asked to, then print."""
-    if load_demo:
-        await load_demo()
+def welcome(endpoints: Endpoints, settings: Settings, created: Created | None = None) -> None:
+    """``created``: the instance that this first start made."""
     print(RUNNING.format(url=endpoints.gateway_url, data=settings.data), flush=True)
     if settings.demo:
         print(first_sale(endpoints.gateway_url), flush=True)
+    elif created is not None:
+        print(FIRST_START.format(name=created.name, username=created.username, password=created.password), flush=True)
 
 
 def first_sale(url: str) -> str:

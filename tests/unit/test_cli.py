@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from libs.cli import exits, main, welcome
+from libs.cli.instances import Created
 from libs.runtime import endpoints
 from libs.runtime.config import Settings
 from libs.runtime.endpoints import Child, Endpoints
@@ -67,10 +68,12 @@ def test_status_for_people_shows_no_password(data: Path, capsys: pytest.CaptureF
     shown = capsys.readouterr().out
     assert "secret" not in shown
     assert "postgres://theke:***@127.0.0.1:20001/postgres" in shown
-    assert [line.split()[:2] for line in shown.splitlines() if line.strip().startswith(("pos ", "auth "))] == [
+    processes, logs = shown.split("\n\n")[1:]
+    assert [line.split()[:2] for line in processes.splitlines() if line.strip().startswith(("pos ", "auth "))] == [
         ["pos", "running"],
         ["auth", "down"],
     ]
+    assert logs.count("does not answer: NATS does not answer") == 3
 
 
 def test_a_setting_with_an_impossible_value_ends_with_one_line(
@@ -95,18 +98,17 @@ def test_help_names_every_setting_and_exit_code(capsys: pytest.CaptureFixture[st
     assert all(f"\n  {code}  " in shown for code in (exits.DONE, exits.FAILED, exits.USAGE, exits.NOT_RUNNING, exits.IN_USE))
 
 
-async def test_the_welcome_loads_the_demo_before_it_shows_the_way(capsys: pytest.CaptureFixture[str]) -> None:
-    loaded: list[str] = []
-
-    async def load_demo() -> None:
-        loaded.append(capsys.readouterr().out)
-
-    await welcome.welcome(known(), Settings(demo=True), load_demo)
-    assert loaded == [""]
+def test_the_welcome_shows_the_way_to_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    welcome.welcome(known(), Settings(demo=True))
     shown = capsys.readouterr().out
     assert "http://127.0.0.1:5015" in shown
     assert "admin / admin" in shown
-    await welcome.welcome(known(), Settings())
+
+
+def test_the_welcome_of_a_first_start_shows_the_password_and_a_later_one_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    welcome.welcome(known(), Settings(), Created(1, "main", "admin", "r4nd0m"))
+    assert "password r4nd0m" in capsys.readouterr().out
+    welcome.welcome(known(), Settings())
     assert "admin" not in capsys.readouterr().out
 
 
