@@ -278,6 +278,20 @@ async def test_another_life_of_the_log_is_never_mixed_into_the_stream(bus, event
     await assert_exact_copy(connection, logs, 1)
 
 
+async def test_a_stream_that_was_replaced_behind_the_relays_back_is_left_alone(bus, eventually: Eventually) -> None:
+    logs, connection = Logs(bus.service), await bus.connection()
+    logs.append(1, 10)
+    stream, jetstream = subjects.log_stream(bus.service, 1), connection.jetstream()
+    async with relaying(connection, logs) as relay:
+        await eventually(lambda: copied(relay, 1, 10))
+        await jetstream.delete_stream(stream)
+        await jetstream.add_stream(name=stream, subjects=list(subjects.log_stream_subjects(bus.service, 1)))
+        await jetstream.publish(subjects.published(bus.service, 1, "receipt", "issued"), b"foreign")
+        logs.append(1, 1)
+        await eventually(lambda: halted(relay, 1, State.DIVERGED))
+    assert (await jetstream.stream_info(stream)).state.messages == 1
+
+
 async def test_a_log_that_misses_a_row_stops_its_copy_before_the_gap(bus, eventually: Eventually) -> None:
     logs, connection = Logs(bus.service), await bus.connection()
     logs.append(1, 10)

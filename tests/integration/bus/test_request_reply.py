@@ -434,3 +434,24 @@ async def test_bytes_that_are_no_request_are_answered_and_harm_nobody(bus, event
     assert refusal is not None
     assert refusal.reason == "envelope_unknown"
     assert (await client.request(ask, b"ok", instance=1, deadline=5.0, trace="t")).body == b"ok"
+
+
+async def test_nobody_can_cancel_a_command(bus, eventually) -> None:
+    go_on = asyncio.Event()
+
+    async def handler(_request: Request) -> bytes:
+        await go_on.wait()
+        return b"paid"
+
+    server, connection = await bus.server(), await bus.connection()
+    server.register(Call.COMMAND, "pay", handler)
+    await server.start()
+    inbox = f"_INBOX.{bus.service}.1"
+    connection.send(subjects.command(bus.service, "pay"), old_request(0, left_s=10.0), inbox)
+    await eventually(lambda: server.in_flight == 1)
+    connection.send(subjects.cancel(bus.service), inbox.encode())
+    await connection.settle()
+    await server._connection.settle()
+    go_on.set()
+    await eventually(lambda: server.in_flight == 0)
+    assert (server.counts.answered, server.counts.cancelled) == (1, 0)

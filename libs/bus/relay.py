@@ -1,0 +1,349 @@
+"""The relay: keeps the JetStream stream of every log an exact copy of it. Message i of the stream is row i of the log.
+
+It remembers nothing. The stream itself says how far it is: read its last sequence, publish the rows after it in order, each with the
+sequence it expects to follow. A message that does not find its place is refused, and with it all that come after, so a message can only
+ever land where it belongs, whoever sends it: two relays at once disturb each other, but not the copy. Only the last message of a window
+asks for an acknowledgement; refused or unanswered, the relay looks at the stream again.
+
+What it cannot put right it reports and leaves alone: a stream that is longer than its log (``ahead``: the log lost its tail or was restored
+from an older dump), a stream that ends in another event than the log has there (``diverged``), a log that misses rows (``gap``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from libs.bus import limits, subjects
+from libs.bus.connection import Connection
+from libs.bus.inbox import Inbox
+from libs.bus.jetstream import WRONG_LAST_SEQUENCE, JetStream, decode_ack, log_stream_config
+from libs.domain.errors import DomainError, Kind
+
+log = structlog.get_logger("bus.relay")
+
+
+class Rendered(msgspec.Struct, frozen=True, gc=False):
+    """A row of the log as it is published. ``message_id`` is the event's id and stands in ``payload``, which must be the same bytes
+    whoever renders it."""
+
+    position: int
+    subject: str
+    message_id: str
+    payload: bytes
+
+
+class LogSource(Protocol):
+    """The logs of one service."""
+
+    async def heads(self) -> Mapping[int, int]:
+        """The last position of every instance's log (0 for an empty one)."""
+        ...
+
+    async def read(self, instance: int, after: int, limit: int) -> Sequence[Rendered]:
+        """At most ``limit`` rows behind ``after``, in order."""
+        ...
+
+
+class State(StrEnum):
+    STARTING = "starting"  # the stream has not been looked at yet
+    COPYING = "copying"
+    FAILING = "failing"  # cannot reach the log or JetStream; tries again
+    AHEAD = "ahead"
+    DIVERGED = "diverged"
+    GAP = "gap"
+
+
+HALTED = frozenset({State.AHEAD, State.DIVERGED, State.GAP})
+
+
+class InstanceStatus(msgspec.Struct, frozen=True):
+    """``position``: the stream's last sequence as far as known; ``lag``: events of the log that are not in it."""
+
+    position: int
+    lag: int
+    state: State
+
+
+class RelayCounts(msgspec.Struct):
+    """``resyncs``: windows after which the stream had to be looked at again."""
+
+    published: int = 0
+    windows: int = 0
+    resyncs: int = 0
+
+
+class _Halt(Exception):
+    """Publishing must stop for this instance."""
+
+    def __init__(self, state: State, **found: int | str) -> None:
+        super().__init__(state)
+        self.state = state
+        self.found = found
+
+
+class _Copy:
+    """What this relay knows of one instance."""
+
+    __slots__ = ("again", "head", "instance", "known", "position", "state", "stream", "task")
+
+    def __init__(self, instance: int, stream: str) -> None:
+        self.instance = instance
+        self.stream = stream
+        self.position = 0
+        self.head = 0
+        self.known = False  # position was read from the stream
+        self.state = State.STARTING
+        self.task: asyncio.Task[None] | None = None
+        self.again = False
+
+    def status(self) -> InstanceStatus:
+        return InstanceStatus(self.position, max(0, self.head - self.position), self.state)
+
+
+class Relay:
+    """Copies the logs of ``service`` as long as ``run`` runs. Any number of them may."""
+
+    def __init__(self, connection: Connection, service: str, source: LogSource, *, replicas: int = 1) -> None:
+        self._connection = connection
+        self._service = subjects.token(service)
+        self._source = source
+        self._replicas = replicas
+        self._inbox = Inbox(connection)
+        self._jetstream = JetStream(connection, self._inbox)
+        self._copies: dict[int, _Copy] = {}
+        self._poked: set[int] = set()
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(limits.RELAY_INSTANCES_AT_ONCE)
+        self.counts = RelayCounts()
+
+    def poke(self, instance: int) -> None:
+        """Something was appended to this instance's log."""
+        self._poked.add(instance)
+        self._wake.set()
+
+    def status(self) -> Mapping[int, InstanceStatus]:
+        return {instance: copy.status() for instance, copy in self._copies.items()}
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        loop = asyncio.get_running_loop()
+        await self._inbox.open()
+        self._connection.when_lost(self._forget_positions)
+        sweep_at = loop.time()
+        try:
+            while True:
+                self._wake.clear()
+                poked, self._poked = self._poked, set()
+                for instance in poked:
+                    self._start(self._copy_of(instance))
+                if loop.time() >= sweep_at:
+                    await self._sweep()
+                    sweep_at = loop.time() + limits.RELAY_SWEEP_EVERY_S
+                await self._rest(sweep_at - loop.time())
+        finally:
+            self._connection.no_longer_when_lost(self._forget_positions)
+            await self._stop_copies()
+            await self._inbox.close()
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _stop_copies(self) -> None:
+        tasks = [copy.task for copy in self._copies.values() if copy.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _copy_of(self, instance: int) -> _Copy:
+        copy = self._copies.get(instance)
+        if copy is None:
+            copy = self._copies[instance] = _Copy(instance, subjects.log_stream(self._service, instance))
+        return copy
+
+    def _forget_positions(self) -> None:
+        """The connection was lost: the server that answers next may hold less, or nothing."""
+        for copy in self._copies.values():
+            copy.known = False
+        self._wake.set()
+
+    async def _sweep(self) -> None:
+        """Looks at all heads: for logs nobody poked about, and for streams that are longer than their log."""
+        before = {instance: copy.position for instance, copy in self._copies.items() if copy.known and copy.task is None}
+        try:
+            async with asyncio.timeout(limits.RELAY_SOURCE_WITHIN_S):
+                heads = await self._source.heads()
+        except Exception as problem:
+            log.error("relay_heads_failed", service=self._service, error=repr(problem))
+            return
+        for instance in heads.keys() | before.keys():
+            copy = self._copy_of(instance)
+            copy.head = heads.get(instance, 0)
+            if instance in before and copy.head < before[instance]:
+                copy.known = False
+            if not copy.known or copy.head > copy.position or copy.state in HALTED:
+                self._start(copy)
+
+    def _start(self, copy: _Copy) -> None:
+        if copy.task is not None:
+            copy.again = True
+            return
+        copy.task = asyncio.create_task(self._work(copy), name=f"relay-{copy.stream}")
+
+    async def _work(self, copy: _Copy) -> None:
+        try:
+            async with self._slots:
+                copy.again = True
+                while copy.again:
+                    copy.again = False
+                    await self._catch_up(copy)
+        except _Halt as halt:
+            self._enter(copy, halt.state, **halt.found)
+            copy.known = False
+        except Exception as raised:
+            problem = raised.exceptions[0] if isinstance(raised, ExceptionGroup) else raised
+            copy.known = False
+            self._enter(copy, State.FAILING, error=str(problem) or repr(problem))
+        finally:
+            copy.task = None
+
+    def _enter(self, copy: _Copy, state: State, **found: int | str) -> None:
+        """Changes of state are logged, not their duration."""
+        if copy.state is state:
+            return
+        copy.state = state
+        if state is State.COPYING:
+            log.info("relay_copying", stream=copy.stream, position=copy.position)
+        else:
+            log.error(f"relay_{state}", stream=copy.stream, position=copy.position, head=copy.head, **found)
+
+    async def _catch_up(self, copy: _Copy) -> None:
+        """Publishes until the stream has what the log had. Raises _Halt or what the log or JetStream raised."""
+        pause = limits.RELAY_RETRY_PAUSE_MIN_S
+        while True:
+            if not copy.known:
+                await self._survey(copy)
+            before = copy.position
+            if await self._publish_rows(copy):
+                return
+            self.counts.resyncs += 1
+            pause = limits.RELAY_RETRY_PAUSE_MIN_S if copy.position > before else pause * 2
+            await asyncio.sleep(random.uniform(0, min(pause, limits.RELAY_RETRY_PAUSE_MAX_S)))  # noqa: S311
+            await self._look_again(copy)
+
+    async def _publish_rows(self, copy: _Copy) -> bool:
+        """Window after window, each while the next rows are read; False if one did not go through."""
+        rows = await self._rows(copy, copy.position, limits.RELAY_WINDOW_ROWS)
+        while rows:
+            self._check_order(copy, rows)
+            window = _cut(rows)
+            more = len(rows) == limits.RELAY_WINDOW_ROWS or len(window) < len(rows)
+            async with asyncio.TaskGroup() as both:
+                sent = both.create_task(self._publish(copy, window))
+                reading = both.create_task(self._rows(copy, window[-1].position, limits.RELAY_WINDOW_ROWS)) if more else None
+            if not sent.result():
+                return False
+            self._enter(copy, State.COPYING)
+            rows = reading.result() if reading is not None else ()
+        self._enter(copy, State.COPYING)
+        return True
+
+    async def _rows(self, copy: _Copy, after: int, limit: int) -> Sequence[Rendered]:
+        async with asyncio.timeout(limits.RELAY_SOURCE_WITHIN_S):
+            return await self._source.read(copy.instance, after, limit)
+
+    def _check_order(self, copy: _Copy, rows: Sequence[Rendered]) -> None:
+        for expected, row in enumerate(rows, copy.position + 1):
+            if row.position != expected:
+                raise _Halt(State.GAP, expected=expected, found=row.position)
+        copy.head = max(copy.head, rows[-1].position)
+
+    async def _survey(self, copy: _Copy) -> None:
+        """Declares the stream and compares its end with the log: same length or shorter, and the same event there."""
+        config = log_stream_config(self._service, copy.instance, replicas=self._replicas)
+        last = (await self._jetstream.declare(config)).state.last_seq
+        copy.position = last
+        if last > 0:
+            end = await self._rows(copy, last - 1, 1)
+            if not end:
+                await self._check_length(copy)
+            elif end[0].position == last:
+                message = await self._jetstream.message(copy.stream, last)
+                if message is not None and end[0].message_id.encode() not in message:
+                    raise _Halt(State.DIVERGED, message_id=end[0].message_id)
+        copy.known = True
+
+    async def _check_length(self, copy: _Copy) -> None:
+        async with asyncio.timeout(limits.RELAY_SOURCE_WITHIN_S):
+            copy.head = (await self._source.heads()).get(copy.instance, 0)
+        if copy.head < copy.position:
+            raise _Halt(State.AHEAD)
+
+    async def _look_again(self, copy: _Copy) -> None:
+        """Where the stream is after a window that did not go through; if it is gone or shorter than it was, everything anew."""
+        info = await self._jetstream.info(copy.stream)
+        if info is None or info.state.last_seq < copy.position:
+            copy.known = False
+        else:
+            copy.position = info.state.last_seq
+
+    async def _publish(self, copy: _Copy, window: Sequence[Rendered]) -> bool:
+        """Sends a window; True once all of it stands in the stream."""
+        acknowledged: asyncio.Future[bytes | DomainError] = asyncio.get_running_loop().create_future()
+
+        def arrive(outcome: bytes | DomainError, _reply: str) -> None:
+            if not acknowledged.done():
+                acknowledged.set_result(outcome)
+
+        reply = self._inbox.expect(arrive)
+        try:
+            self._send(window, reply)
+            async with asyncio.timeout(limits.RELAY_ACK_WITHIN_S):
+                outcome = await acknowledged
+        except TimeoutError:
+            return False
+        except DomainError as refused:
+            if refused.kind is Kind.UNAVAILABLE:
+                return False
+            raise
+        finally:
+            self._inbox.forget(reply)
+        if isinstance(outcome, DomainError):
+            return False
+        ack = decode_ack(outcome)
+        if ack.error is not None:
+            if ack.error.err_code != WRONG_LAST_SEQUENCE:
+                log.warning("relay_refused", stream=copy.stream, code=ack.error.err_code, error=ack.error.description)
+            return False
+        last = window[-1].position
+        assert ack.seq == last, f"{copy.stream}: row {last} stands at {ack.seq}"
+        copy.position = last
+        self.counts.windows += 1
+        self.counts.published += len(window)
+        return True
+
+    def _send(self, window: Sequence[Rendered], reply: str) -> None:
+        send, last = self._connection.send, window[-1].position
+        for row in window:
+            header = b"NATS/1.0\r\nNats-Expected-Last-Sequence: %d\r\n\r\n" % (row.position - 1)
+            send(row.subject, row.payload, reply if row.position == last else "", header)
+
+
+def _cut(rows: Sequence[Rendered]) -> Sequence[Rendered]:
+    """As many rows from the front as fit into ``RELAY_WINDOW_BYTES``, at least one."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += len(row.payload)
+        if size > limits.RELAY_WINDOW_BYTES and count > 0:
+            return rows[:count]
+    return rows
