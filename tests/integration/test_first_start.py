@@ -1,0 +1,122 @@
+"""``theke up`` without demo data, as an operator starts it the first time: real servers, real services, the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Installed:
+    url: str
+    welcome: str
+    environ: dict[str, str]
+
+    @property
+    def password(self) -> str:
+        found = re.search(r"instance main, login admin, password (\S+)", self.welcome)
+        assert found is not None, self.welcome
+        return found[1]
+
+    async def theke(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr of a ``theke`` command."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "libs.cli.main", *arguments,
+            env=self.environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
+        return process.returncode or 0, out.decode(), err.decode()
+
+    async def login(self, username: str, password: str, **headers: str) -> tuple[int, Any]:
+        async with aiohttp.ClientSession(headers=headers) as http:
+            answer = await http.post(f"{self.url}/api/v1/auth/login", json={"username": username, "password": password})
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def installed(state_directory: Path) -> AsyncIterator[Installed]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("THEKE_")}
+    environ = {**kept, "THEKE_DATA": str(state_directory), "THEKE_PORT": str(port), "THEKE_LOG_LEVEL": "warning"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "libs.cli.main", "up", env=environ, stdout=asyncio.subprocess.PIPE, stderr=None
+    )
+    assert process.stdout is not None
+    welcome = ""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while "kept nowhere" not in welcome:
+                line = await process.stdout.readline()
+                assert line, f"theke ended: {welcome}"
+                welcome += line.decode()
+        yield Installed(f"http://127.0.0.1:{port}", welcome, environ)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), WITHIN_S)
+
+
+async def test_an_operators_first_hour(installed: Installed) -> None:
+    # the password that was shown is the only one that works
+    status, body = await installed.login("admin", installed.password)
+    assert status == 200, body
+    assert (await installed.login("admin", "admin"))[0] == 401
+
+    # a second business, with an administrator of its own
+    code, out, _ = await installed.theke("instances", "create", "bar", "--json")
+    assert code == 0
+    bar = json.loads(out)
+    assert (bar["id"], bar["name"], bar["username"]) == (2, "bar", "admin")
+    assert (await installed.login("admin", bar["password"], **{"Theke-Instance": "bar"}))[0] == 200
+    assert (await installed.login("admin", installed.password, **{"Theke-Instance": "bar"}))[0] == 401
+    assert (await installed.login("admin", bar["password"], **{"Theke-Instance": "nobody"}))[0] == 401
+    code, out, _ = await installed.theke("instances", "list")
+    assert (code, out.split()) == (0, ["i1", "main", "i2", "bar"])
+
+    # what goes wrong says so in a line
+    code, out, err = await installed.theke("instances", "create", "bar")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "'bar' is already taken" in err
+    code, _, err = await installed.theke("instances", "create", "Bar!")
+    assert code == 1
+    assert "must have 2 to 31 characters" in err
+
+    # status: every log, how far relay and projections are
+    code, out, _ = await installed.theke("status", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert {process["name"]: process["alive"] for process in facts["processes"]} == dict.fromkeys(
+        ("postgres", "nats", "auth", "inventory", "pos", "gateway"), True
+    )
+    inventory = facts["services"]["inventory"]
+    assert inventory["heads"] == {"1": 4, "2": 4}  # the tax rates every instance begins with
+    assert inventory["projections"]["tax_rates"]["1"] == {"position": 4, "held": None}
+    code, out, _ = await installed.theke("status")
+    assert code == 0
+    assert re.search(r"inventory i1 +4 +4 +4", out)
+
+    # a service that is down is said to be
+    pid = next(process["pid"] for process in facts["processes"] if process["name"] == "pos")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        code, out, _ = await installed.theke("status")
+        assert code == 0
+        assert "pos" in next(line for line in out.splitlines() if "does not answer" in line)
+    finally:
+        os.kill(pid, signal.SIGCONT)
