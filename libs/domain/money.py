@@ -7,6 +7,7 @@ per line, so that the same line never rounds in two ways.
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 MAX_PLACES: Final = 6
 MAX_MINOR: Final = 10**13  # 100 billion euros: beyond any till, far below int64
 MAX_DECIMAL: Final = Decimal(10) ** 9
+PRODUCTS_KNOWN_MAX: Final = 4_096  # the same few prices and quantities come all day
 _ONE = Decimal(1)
 
 MINOR_DIGITS: Final = {"EUR": 2, "CHF": 2}
@@ -60,6 +62,7 @@ def minor_of(amount: Decimal, currency: str = "EUR") -> int | None:
     return whole if scaled == whole and abs(whole) <= MAX_MINOR else None
 
 
+@lru_cache(maxsize=PRODUCTS_KNOWN_MAX)
 def times(price: Decimal, quantity: Decimal, currency: str = "EUR") -> Money:
     """Price × quantity, rounded half up (away from zero for negatives) to minor units."""
     return Money(round_half_up((price * quantity).scaleb(MINOR_DIGITS[currency])), currency)

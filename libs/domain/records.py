@@ -55,8 +55,9 @@ class OnDelete(StrEnum):
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a record. ``low`` and ``high`` are inclusive; ``places`` the decimals kept; ``refers`` the record type a reference
-    points to (same service); ``known_in`` a ``service.table.column`` in which the value must occur; ``item`` the struct of a list;
-    ``choices`` the values an integer may take."""
+    points to (same service); ``known_in`` a ``service.table.column`` in which the value must occur; ``item`` the struct of a list,
+    ``item_fields`` what its fields may hold; ``choices`` the values an integer may take. ``unique`` within the instance, in a list's
+    item within the list."""
 
     name: str
     type: FieldType
@@ -71,6 +72,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     on_delete: OnDelete = OnDelete.RESTRICT
     known_in: str = ""
     item: Any = None
+    item_fields: tuple[Field, ...] = ()
     unique: bool = False
     choices: tuple[int, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from libs.domain.errors import DomainError, FieldError, Kind, Param, invalid
@@ -90,13 +91,22 @@ def check_decimal(value: Decimal, places: int, least: Decimal, most: Decimal, pa
     if not value.is_finite() or not least <= value <= most:
         faults.invalid(path, "out_of_range", min=f"{least:f}", max=f"{most:f}")
         return None
-    rounded = value.quantize(Decimal(1).scaleb(-places))
-    if rounded != value:
+    if not _has_places(value, places):
         faults.invalid(path, "too_many_places", max=places)
         return None
-    return plain(rounded)
+    return plain(value)
 
 
+# A till sells the same few prices and quantities all day, and what follows from a number is always the same.
+NUMBERS_KNOWN_MAX: Final = 4_096
+
+
+@lru_cache(maxsize=NUMBERS_KNOWN_MAX)
+def _has_places(value: Decimal, places: int) -> bool:
+    return value.quantize(Decimal(1).scaleb(-places)) == value
+
+
+@lru_cache(maxsize=NUMBERS_KNOWN_MAX)
 def plain(value: Decimal) -> Decimal:
     """The same number with neither exponent nor trailing zeros: 1E+3 is 1000, 19.00 is 19, -0 is 0."""
     short = value.normalize() + 0
