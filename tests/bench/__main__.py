@@ -18,6 +18,7 @@ import uuid
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import uvloop
 
 from libs.runtime import endpoints
@@ -62,6 +63,11 @@ async def sale_request(port: int) -> tuple[str, bytes]:
     return token, json.dumps({"items": items, "payments": [{"type": 0, "amount": 50}]}).encode()
 
 
+def row(clients: int, name: str, figures: load.Figures) -> str:
+    columns = f"{figures.per_second:>8.0f} {figures.p50_ms:>8.2f} {figures.p99_ms:>8.2f} {figures.failed:>7}"
+    return f"{clients:>8} {name:>6} {columns}"
+
+
 async def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="theke-bench-"))
     directory.chmod(0o711)
@@ -69,14 +75,11 @@ async def main() -> None:
     theke, found = await started(directory, port)
     floor = None
     try:
-        import asyncpg
-
         connection = await asyncpg.connect(found.postgres_dsn)
         await create_database(connection, "floor")
         await connection.close()
-        floor = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.floor", on_database(found.postgres_dsn, "floor"), str(floor_port), stdout=asyncio.subprocess.PIPE
-        )
+        arguments = (on_database(found.postgres_dsn, "floor"), str(floor_port))
+        floor = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.floor", *arguments, stdout=asyncio.subprocess.PIPE)
         assert floor.stdout is not None
         await floor.stdout.readline()
         token, body = await sale_request(port)
@@ -88,13 +91,14 @@ async def main() -> None:
         def bare(_: int) -> bytes:
             return load.post("/sale", body, bearer)
 
-        print(f"direct sale, 3 lines; {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {SECONDS:.0f} s each")
+        machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+        print(f"direct sale, 3 lines; {machine}, {SECONDS:.0f} s each")
         print(f"{'clients':>8} {'':>6} {'per s':>8} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}")
         for clients in CLIENTS:
             bottom = await load.run(floor_port, bare, clients, SECONDS)
             top = await load.run(port, sale, clients, SECONDS)
             for name, figures in (("floor", bottom), ("theke", top)):
-                print(f"{clients:>8} {name:>6} {figures.per_second:>8.0f} {figures.p50_ms:>8.2f} {figures.p99_ms:>8.2f} {figures.failed:>7}")
+                print(row(clients, name, figures))
             ratio, tail = top.per_second / bottom.per_second, top.p99_ms / bottom.p99_ms
             print(f"{clients:>8} {'ratio':>6} {ratio:>8.2f} {top.p50_ms / bottom.p50_ms:>8.2f} {tail:>8.2f}", flush=True)
     finally:
