@@ -72,7 +72,7 @@ class Submission:
 class _Draft:
     """A decided command, ready to be appended."""
 
-    __slots__ = ("bytes", "decision", "encoded", "starts", "submission")
+    __slots__ = ("bytes", "decision", "encoded", "rests", "starts", "submission")
 
     def __init__(self, submission: Submission, decision: Decision, starts: dict[str, tuple[int, Any]]) -> None:
         self.submission = submission
@@ -82,6 +82,7 @@ class _Draft:
         self.bytes = sum(len(data) for datas in self.encoded.values() for data in datas)
         if self.bytes > COMMAND_MAX_BYTES:
             raise DomainError(Kind.TOO_LARGE, "event_too_large", {"limit_kib": COMMAND_MAX_BYTES // 1024})
+        self.rests = {stream: _rests(submission, decision, starts, stream) for stream in decision.writes}
 
 
 def _encoded(event: Event) -> bytes:
@@ -142,7 +143,7 @@ class Batcher:
         except LogUnreachable:
             raise unavailable("log_unreachable") from None
         except UnknownEvent as error:
-            log.error("newer events in the log, stepping back", schema=self._log.schema, event=str(error))
+            log.error("newer events in the log, stepping back", schema=self._log.schema, unknown=str(error))
             raise unavailable("newer_events") from None
 
     def _enqueue(self, submission: Submission, *, first: bool = False) -> None:
@@ -158,7 +159,13 @@ class Batcher:
                     return
                 self._wake.clear()
                 await self._wake.wait()
-            await self._commit(self._take())
+            batch = self._take()
+            try:
+                await self._commit(batch)
+            except Exception:  # nobody may wait for ever
+                log.exception("batch failed", schema=self._log.schema, commands=len(batch))
+                for submission in batch:
+                    submission.refuse(unavailable("internal"))
             self._cache.trim()
 
     def _take(self) -> list[Submission]:
@@ -216,7 +223,7 @@ class Batcher:
             return
         [submission] = batch
         if isinstance(error, UnknownEvent):
-            log.error("newer events in the log, stepping back", schema=self._log.schema, event=str(error))
+            log.error("newer events in the log, stepping back", schema=self._log.schema, unknown=str(error))
             submission.refuse(unavailable("newer_events"))
         else:
             log.error("command failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
@@ -269,9 +276,11 @@ class Batcher:
             starts[ref.name] = known or (0, ref.aggregate.initial)
         return starts
 
-    def _decide(self, batch: Sequence[Submission]) -> tuple[list[_Draft], list[tuple[Submission, DomainError]]]:
+    def _decide(self, batch: Sequence[Submission]) -> tuple[list[_Draft], list[tuple[Submission, Exception]]]:
+        """Drafts, and what could not be decided. Any error may mean no more than that the command was done before: a state that holds
+        its events already need not bear them twice."""
         drafts: list[_Draft] = []
-        refused: list[tuple[Submission, DomainError]] = []
+        refused: list[tuple[Submission, Exception]] = []
         for submission in batch:
             starts = self._starts(submission)
             states = {name: state for name, (_, state) in starts.items()}
@@ -280,14 +289,11 @@ class Batcher:
                 if sum(map(len, decision.writes.values())) > COMMAND_MAX_EVENTS:
                     raise DomainError(Kind.TOO_LARGE, "too_many_events", {"limit": COMMAND_MAX_EVENTS})
                 drafts.append(_Draft(submission, decision, starts))
-            except DomainError as error:
+            except Exception as error:
                 refused.append((submission, error))
-            except Exception:
-                log.exception("decider failed", command=submission.type.name, id=str(submission.command.id))
-                submission.refuse(unavailable("internal"))
         return drafts, refused
 
-    async def _reconsider(self, refused: Sequence[tuple[Submission, DomainError]]) -> list[_Draft]:
+    async def _reconsider(self, refused: Sequence[tuple[Submission, Exception]]) -> list[_Draft]:
         """A refusal is final only if the command is not known and its streams have not moved."""
         known = await self._log.find_commands([(s.command.instance, s.command.id) for s, _ in refused])
         for (submission, _), found in zip(refused, known, strict=True):
@@ -299,7 +305,11 @@ class Batcher:
         else:
             drafts = []
         for submission, error in unknown:
-            submission.refuse(error)
+            if isinstance(error, DomainError):
+                submission.refuse(error)
+            else:
+                log.error("decider failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
+                submission.refuse(unavailable("internal"))
         return drafts
 
     def _fit(self, drafts: list[_Draft]) -> list[_Draft]:
@@ -409,6 +419,8 @@ class Batcher:
                 events.append(recorded)
                 state = aggregate.evolve(state, recorded)
             states[stream] = state
+            if draft.rests[stream]:
+                self._cache.drop(command.instance, stream)  # what came before weighs nothing any more
             self._cache.put(command.instance, stream, version, state, sum(map(len, draft.encoded[stream])))
         return Done(tuple(events), states, outcome.last)
 
@@ -441,7 +453,7 @@ def _arrays(drafts: Sequence[_Draft]) -> list[list[Any]]:
         meta = encode(Meta(actor=command.principal.user, command=command.id, claims=_claims_noted(decision)))
         ordinal = 0
         for stream, written in decision.writes.items():
-            _extend(writes, ix, stream, draft.starts[stream][0], len(written), _rests(draft, stream))
+            _extend(writes, ix, stream, draft.starts[stream][0], len(written), draft.rests[stream])
             for offset, (event, data) in enumerate(zip(written, draft.encoded[stream], strict=True), start=1):
                 id_ = derived(command.id, ordinal)
                 _extend(events, len(writes[0]), offset, id_, event.TYPE, event.VERSION, event.series(), data, meta)
@@ -461,14 +473,14 @@ def _claims_noted(decision: Decision) -> tuple[str, ...]:
     return (*(f"+{c.scope}:{c.value}" for c in decision.take), *(f"-{c.scope}:{c.value}" for c in decision.give_up))
 
 
-def _rests(draft: _Draft, stream: str) -> bool:
+def _rests(submission: Submission, decision: Decision, starts: dict[str, tuple[int, Any]], stream: str) -> bool:
     """Whether the stream is at rest after this write. Numbers are not known yet, so no state of such an aggregate may need them."""
-    aggregate = next(ref.aggregate for ref in draft.submission.refs if ref.name == stream)
+    aggregate = next(ref.aggregate for ref in submission.refs if ref.name == stream)
     if aggregate.at_rest is None:
         return False
-    command = draft.submission.command
-    version, state = draft.starts[stream]
-    for event in draft.decision.writes[stream]:
+    command = submission.command
+    version, state = starts[stream]
+    for event in decision.writes[stream]:
         version += 1
         state = aggregate.evolve(state, Recorded(command.instance, 0, stream, version, command.id, event.TYPE, event, command.at))
     return bool(aggregate.at_rest(state))

@@ -66,10 +66,10 @@ def decode(type_: str, version: int, data: bytes) -> Event:
         return decoder.decode(data)  # type: ignore[no-any-return]
     lifted: dict[str, Any] = msgspec.json.decode(data)
     for step in range(version, cls.VERSION):
-        try:
-            lifted = _upcasters[type_, step](lifted)
-        except KeyError:
-            raise UnknownEvent(f"no upcaster for {type_} version {step}") from None
+        lift = _upcasters.get((type_, step))
+        if lift is None:
+            raise UnknownEvent(f"no upcaster for {type_} version {step}")
+        lifted = lift(lifted)
     return msgspec.convert(lifted, cls, strict=False)
 
 

@@ -32,6 +32,7 @@ LOOK_AGAIN_S = 2.0
 PAUSE_AFTER_ERROR_S = 0.5
 CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_MS = 30_000
+COMMAND_TIMEOUT_S = 35.0  # a server that fell silent; a slow statement ends earlier
 
 
 class LogReader(Protocol):
@@ -43,6 +44,16 @@ class LogReader(Protocol):
 Announce = Callable[[Mapping[int, int]], Awaitable[None]]
 Batch = dict[int, list[Recorded]]
 Moves = dict[tuple[str, int], tuple[int, int]]
+
+
+POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
+
+def _is_poison(error: Exception) -> bool:
+    """Whether an event is to blame, and not the database or another projector."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, POISON)
+    return not isinstance(error, (store.CheckpointMoved, *LOST))
 
 
 async def _silent(_: Mapping[int, int]) -> None:
@@ -67,6 +78,7 @@ class Projector:
         self._positions: dict[tuple[str, int], int] = {}
         self._held: dict[tuple[str, int], str] = {}
         self._seen: dict[int, int] = {}
+        self._heads_at_start: dict[int, int] | None = None
         self._waiters: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
         self.leading = False
         self.ready = asyncio.Event()
@@ -119,6 +131,15 @@ class Projector:
                 return await waiter
         except TimeoutError:
             return False
+        finally:
+            self._leave(instance, position, waiter)
+
+    def _leave(self, instance: int, position: int, waiter: asyncio.Future[bool]) -> None:
+        waiting = self._waiters.get(instance, [])
+        if (position, waiter) in waiting:
+            waiting.remove((position, waiter))
+            if not waiting:
+                del self._waiters[instance]
 
     def status(self) -> dict[str, dict[int, dict[str, int | str | None]]]:
         """projection → instance → position and why it is held."""
@@ -141,15 +162,18 @@ class Projector:
             except store.CheckpointMoved:
                 log.warning("another projector moved the checkpoint, stepping back", service=self._service)
             except UnknownEvent as error:
-                log.error("newer events in the log, stepping back", service=self._service, event=str(error))
+                log.error("newer events in the log, stepping back", service=self._service, unknown=str(error))
                 await asyncio.sleep(LEADER_POLL_S)
             except (LogUnreachable, asyncpg.PostgresError, *LOST) as error:
                 log.warning("projector lost its database", service=self._service, error=str(error) or type(error).__name__)
+            except Exception:
+                log.exception("projector failed, beginning again", service=self._service)
             self._disconnect()
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
     def _disconnect(self) -> None:
         self.leading = False
+        self._seen.clear()  # a server that crashed may have lost the last rows
         self._offered.clear()
         self._offered_count = 0
         if self._connection is not None:
@@ -160,6 +184,7 @@ class Projector:
         connection = self._connection = await asyncpg.connect(
             self._dsn,
             timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
             server_settings={
                 "application_name": f"theke {self._service} projector",
                 "synchronous_commit": "off",
@@ -168,6 +193,7 @@ class Projector:
                 "jit": "off",
             },
         )
+        connection.add_termination_listener(lambda _: self._wake.set())
         await store.prepare(connection, self._service, self._projections)
         while not await connection.fetchval("select pg_try_advisory_lock(hashtext('projector'), hashtext($1))", self._service):
             await self._follow(connection)
@@ -187,17 +213,22 @@ class Projector:
             except TimeoutError:
                 await self._look()
             self._wake.clear()
+            if connection.is_closed():  # and with it the leadership; an idle projector would not find out by itself
+                raise ConnectionResetError("the connection of the projector was closed")
             await self._catch_up(connection)
 
     async def _follow(self, connection: asyncpg.Connection) -> None:
         """Another process leads: learn from its checkpoints how far the tables are."""
         await self._load_checkpoints(connection)
-        heads = await self._log.heads()
-        if all(self._seen.get(instance, 0) >= head for instance, head in heads.items()):
+        if self._heads_at_start is None:
+            self._heads_at_start = await self._log.heads()
+        held = {instance for _, instance in self._held}
+        if all(instance in held or self._seen.get(instance, 0) >= head for instance, head in self._heads_at_start.items()):
             self.ready.set()
 
     async def _load_checkpoints(self, connection: asyncpg.Connection) -> None:
-        found = await store.checkpoints(connection, self._service)
+        live = {projection.id for projection in self._projections}
+        found = {key: row for key, row in (await store.checkpoints(connection, self._service)).items() if key[0] in live}
         self._positions = {key: position for key, (position, _) in found.items()}
         self._held = {key: why for key, (_, why) in found.items() if why is not None}
         for instance in {instance for _, instance in self._positions}:
@@ -239,7 +270,7 @@ class Projector:
                     batch[instance] = events
             if not batch:
                 return
-            await self._project(connection, batch)
+            await self._project(connection, batch, self._projections)
 
     def _target(self, instance: int) -> int:
         """The lowest position of a projection that is not held; held ones do not keep the loop busy."""
@@ -257,43 +288,45 @@ class Projector:
             return fresh
         return await self._log.read(instance, after, room)
 
-    async def _project(self, connection: asyncpg.Connection, batch: Batch) -> None:
+    async def _project(self, connection: asyncpg.Connection, batch: Batch, projections: Sequence[Projection]) -> None:
         writes: list[store.Write] = []
         moves: Moves = {}
-        for projection in self._projections:
-            folded, moved = await self._folded(connection, projection, batch)
-            writes += folded
-            moves.update(moved)
-        if moves:
-            try:
+        try:
+            for projection in projections:
+                folded, moved = await self._folded(connection, projection, batch)
+                writes += folded
+                moves.update(moved)
+            if moves:
                 await store.commit(connection, self._service, writes, moves)
-            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-                await self._isolate(connection, batch, error)
-                return
+        except Exception as error:
+            if not _is_poison(error):
+                raise
+            await self._isolate(connection, batch, projections, error)
+            return
         for key, (_, position) in moves.items():
             self._positions[key] = position
         reached = {instance: self._lowest(instance) for instance in batch}
         for instance, position in reached.items():
             self._reached(instance, position)
-        for projection_id, instance in list(self._held):
-            if instance in batch:
-                self._give_up_waiting(instance, projection_id)
+        for instance in {instance for _, instance in self._held} & batch.keys():
+            self._give_up_waiting(instance)
         await self._announce(reached)
 
-    async def _isolate(self, connection: asyncpg.Connection, batch: Batch, error: Exception) -> None:
-        """A row that its table refuses: find the event that made it, and hold its instance."""
-        if len(batch) > 1:
-            for instance, events in batch.items():
-                await self._project(connection, {instance: events})
-            return
-        [(instance, events)] = batch.items()
-        if len(events) > 1:
+    async def _isolate(self, connection: asyncpg.Connection, batch: Batch, projections: Sequence[Projection], error: Exception) -> None:
+        """A row that its table refuses, or keys that cannot be named: find the event and the projection, and hold its instance there."""
+        [(instance, events), *others] = batch.items()
+        if others:
+            for each, its in batch.items():
+                await self._project(connection, {each: its}, projections)
+        elif len(events) > 1:
             for event in events:
-                await self._project(connection, {instance: [event]})
-            return
-        for projection in self._projections:
-            if events[0].type in projection.handlers:
-                await self._hold(connection, projection, events[0], error)
+                await self._project(connection, {instance: [event]}, projections)
+        elif len(projections) > 1:
+            for projection in projections:
+                await self._project(connection, batch, (projection,))
+        else:
+            await self._hold(connection, projections[0], events[0], error)
+            self._give_up_waiting(instance)
 
     async def _hold(self, connection: asyncpg.Connection, projection: Projection, event: Recorded, error: Exception) -> None:
         why = f"{event.type} at position {event.position}: {type(error).__name__}: {error}"
@@ -301,7 +334,7 @@ class Projector:
         self._held[projection.id, event.instance] = why
         await store.hold(connection, self._service, projection.id, event.instance, why)
 
-    def _give_up_waiting(self, instance: int, projection_id: str) -> None:
+    def _give_up_waiting(self, instance: int) -> None:
         for _, waiter in self._waiters.pop(instance, []):
             if not waiter.done():
                 waiter.set_result(False)

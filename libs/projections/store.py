@@ -12,9 +12,11 @@ import msgspec
 from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Row
 
+# Unlogged, so a crash of the server empties it: tables are written without waiting for the disk and may have lost their last rows
+# then. Nobody reads them until their projector has caught up and signs them in again.
 SCHEMA_SQL = """
 create schema if not exists theke;
-create table if not exists theke.revisions (
+create unlogged table if not exists theke.revisions (
   service text not null, projection text not null, active int not null, tables text[] not null, primary key (service, projection));
 """
 

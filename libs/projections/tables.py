@@ -6,6 +6,7 @@ Isolation between instances is enforced here: a statement in which a named table
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any
@@ -19,14 +20,18 @@ from libs.eventstore.log import LOST
 log = structlog.get_logger(__name__)
 
 POOL_MAX_CONNECTIONS = 4
+STREAMS_MAX = 2  # so that readers of long lists who are slow never keep the tills from asking
+STREAM_TURN_WITHIN_S = 3.0
 CONNECT_TIMEOUT_S = 3.0
 QUERY_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000  # a reader that stops pulling gives its snapshot back
 CURSOR_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
+NUL = "\x00"
 
 _TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
 _ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
+_BY_ITSELF = re.compile(r"\b\w+\.\w+_r\d+\b")  # a revision's own table
 _registered: list[Statement] = []
 
 
@@ -45,8 +50,11 @@ class Statement:
         named = _TABLE.findall(text)
         if not named or len(named) != len(_ANY_TABLE.findall(text)):
             raise Unguarded(f"every table needs an alias: {text}")
+        if past := _BY_ITSELF.search(text):
+            raise Unguarded(f"{past[0]} is named past the guard, write it as {{service.table}}: {text}")
+        aliases = [alias for _, _, alias in named]
         for service, table, alias in named:
-            if f"{alias}.instance = $1" not in text:
+            if len(re.findall(rf"(?<![\w.]){alias}\.instance = \$1(?!\d)", text)) < aliases.count(alias):
                 raise Unguarded(f"{service}.{table} {alias} has no {alias}.instance = $1 in: {text}")
         self.text = text
         self.tables = [(service, table) for service, table, _ in named]
@@ -68,6 +76,7 @@ class Tables:
         self._names: dict[tuple[str, str], str] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
+        self._streams = asyncio.Semaphore(STREAMS_MAX)
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -75,6 +84,7 @@ class Tables:
             min_size=1,
             max_size=POOL_MAX_CONNECTIONS,
             timeout=CONNECT_TIMEOUT_S,
+            init=self._begin,
             reset=_as_it_is,
             server_settings={
                 "application_name": f"theke {self._service} reads",
@@ -89,6 +99,10 @@ class Tables:
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
+
+    async def _begin(self, _: asyncpg.Connection) -> None:
+        """On a new connection nothing is known: the server may have crashed, and tables may not have caught up yet."""
+        self.forget_revisions()
 
     def forget_revisions(self) -> None:
         """A projection switched to another revision: names are looked up again."""
@@ -110,6 +124,8 @@ class Tables:
                 text = await self._resolve(connection, statement.text, statement.tables)
                 rows: list[Any] = await connection.fetch(text, instance, *arguments)
                 return rows
+        except asyncpg.CharacterNotInRepertoireError:
+            return []  # NUL in a text: no row can hold it
         except asyncpg.UndefinedTableError:
             self.forget_revisions()
             raise unavailable("tables_not_ready") from None
@@ -121,15 +137,29 @@ class Tables:
         return rows[0] if rows else None
 
     async def stream(self, statement: Statement, instance: int, *arguments: Any) -> AsyncIterator[list[Any]]:
-        """Rows in pieces of CURSOR_ROWS, from one snapshot, however many there are."""
+        """Rows in pieces of CURSOR_ROWS, from one snapshot, however many there are. STREAMS_MAX at once: one is open as long as whoever
+        pulls it takes, and the other connections are for what cannot wait."""
         try:
-            async with self._acquired() as connection, connection.transaction(readonly=True):
+            async with self._turn(), self._acquired() as connection, connection.transaction(readonly=True):
                 text = await self._resolve(connection, statement.text, statement.tables)
                 cursor = await connection.cursor(text, instance, *arguments)
                 while rows := await cursor.fetch(CURSOR_ROWS):
                     yield rows
         except LOST as error:
             raise unavailable("read_database_unreachable") from error
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of STREAMS_MAX. Raises ``unavailable`` if none gets free in time."""
+        try:
+            async with asyncio.timeout(STREAM_TURN_WITHIN_S):
+                await self._streams.acquire()
+        except TimeoutError:
+            raise unavailable("overloaded", 1.0) from None
+        try:
+            yield
+        finally:
+            self._streams.release()
 
     def _acquired(self) -> Any:
         if self._pool is None:
@@ -195,6 +225,7 @@ class _Gathered:
                 for _, _, future in batch:
                     if not future.done():
                         future.set_exception(error)
+                        future.exception()  # who asked several things at once may never look at this one
 
     async def _answer(self, batch: Sequence[tuple[int, Sequence[str], asyncio.Future[dict[str, list[Any]]]]]) -> None:
         instances: list[int] = []
@@ -204,6 +235,8 @@ class _Gathered:
         for instance, wanted, _ in batch:
             answers.append({})
             for key in dict.fromkeys(wanted):
+                if NUL in key:
+                    continue  # no row can hold it, and the database would refuse the others' keys with it
                 instances.append(instance)
                 keys.append(key)
                 owners.append(answers[-1])

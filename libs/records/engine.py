@@ -17,7 +17,7 @@ from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
 from libs.domain.records import Field, RecordEvents, RecordType, RecordView
 from libs.records.state import RecordState, aggregate
-from libs.records.validate import accept
+from libs.records.validate import KEY_MAX_CHARS, accept, is_key
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Records:
         refs = []
         for field in self.type.fields:
             key = values.get(field.name) if field.refers else None
-            if isinstance(key, str) and key:
+            if isinstance(key, str) and is_key(key):
                 refs.append(StreamRef(self._targets[field.refers].aggregate, key))
         return refs
 
@@ -85,10 +85,13 @@ class Records:
         return _distinct(own, *self._referred(command.body.values))
 
     def _change_streams(self, command: Command[Change]) -> tuple[StreamRef, ...]:
-        return _distinct(StreamRef(self.aggregate, command.body.key), *self._referred(command.body.values))
+        return _distinct(*self._own_stream(command), *self._referred(command.body.values))
 
-    def _own_stream(self, command: Command[Delete]) -> tuple[StreamRef, ...]:
-        return (StreamRef(self.aggregate, command.body.key),)
+    def _own_stream(self, command: Command[Change] | Command[Delete]) -> tuple[StreamRef, ...]:
+        key = command.body.key
+        if not is_key(key):
+            raise not_found(f"{self.type.name}_not_found", id=key[:KEY_MAX_CHARS])
+        return (StreamRef(self.aggregate, key),)
 
     async def _unknown(self, command: Command[Create] | Command[Change], lookup: Lookup) -> tuple[FieldError, ...]:
         """Fields whose value must occur in another table, and does not."""
@@ -107,9 +110,8 @@ class Records:
         if states[stream].version > 0:
             raise conflict("already_exists", key=self._key(command))
         self._require_targets(states, values)
-        take = tuple(self._claim(f, values[f.name]) for f in self._uniques() if values.get(f.name) is not None)
         event: Event = self.events.created(**{name: value for name, value in values.items() if value is not None})
-        return Decision({stream: [event]}, take=take)
+        return Decision({stream: [event]}, take=self._claims(values, values))
 
     def _change(self, states: States, command: Command[Change], unknown: tuple[FieldError, ...]) -> Decision:
         stream, state = self._existing(states, command.body.key, command.body.if_version)
@@ -118,19 +120,18 @@ class Records:
         if not changed:
             return Decision({})
         self._require_targets(states, changed)
-        uniques = [field for field in self._uniques() if field.name in changed]
-        return Decision(
+        before, after = self._claims(state.values, changed), self._claims(changed, changed)
+        return Decision(  # a value that changed in case only stays claimed
             {stream: [self.events.changed(**changed)]},
-            take=tuple(self._claim(f, changed[f.name]) for f in uniques if changed[f.name] is not None),
-            give_up=tuple(self._claim(f, state.values[f.name]) for f in uniques if state.values.get(f.name) is not None),
+            take=tuple(claim for claim in after if claim not in before),
+            give_up=tuple(claim for claim in before if claim not in after),
         )
 
     def _delete(self, states: States, command: Command[Delete], referred: bool) -> Decision:
         stream, state = self._existing(states, command.body.key, command.body.if_version)
         if referred:
             raise conflict(f"{self.type.name}_in_use", id=command.body.key)
-        held = tuple(self._claim(f, state.values[f.name]) for f in self._uniques() if state.values.get(f.name) is not None)
-        return Decision({stream: [self.events.deleted()]}, give_up=held)
+        return Decision({stream: [self.events.deleted()]}, give_up=self._claims(state.values, state.values))
 
     async def _references(self, command: Command[Delete], lookup: Lookup) -> bool:
         for record, field in self._referring:
@@ -156,11 +157,13 @@ class Records:
         if missing:
             raise invalid(*missing)
 
-    def _uniques(self) -> list[Field]:
-        return [field for field in self.type.fields if field.unique]
-
-    def _claim(self, field: Field, value: Any) -> Claim:
-        return Claim(f"{self.type.name}.{field.name}", str(value).casefold())
+    def _claims(self, values: dict[str, Any], named: dict[str, Any]) -> tuple[Claim, ...]:
+        """The claims of ``values`` in those unique fields that ``named`` names."""
+        return tuple(
+            Claim(f"{self.type.name}.{field.name}", str(values[field.name]).casefold())
+            for field in self.type.fields
+            if field.unique and field.name in named and values.get(field.name) is not None
+        )
 
     def _view(self, states: States, command: Command[Any], _: Sequence[Recorded]) -> RecordView:
         key = command.body.key if isinstance(command.body, Change) else self._key(command)

@@ -14,6 +14,8 @@ from libs.domain.errors import FieldError, invalid
 from libs.domain.records import INT32_MAX, LIST_MAX_ITEMS, Field, FieldType, RecordType
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+KEY_MAX_CHARS = 64
+_KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{KEY_MAX_CHARS}}}")
 DEFAULT_HIGH = Decimal(10) ** 9
 _WRONG_TYPE: Mapping[FieldType, str] = {
     FieldType.TEXT: "expected_text",
@@ -32,6 +34,11 @@ class _Wrong(Exception):
         self.reason = reason
         self.path = path
         self.params = params
+
+
+def is_key(value: str) -> bool:
+    """Whether this could be the key of anything: what is not, names nothing and is never looked up."""
+    return _KEY.fullmatch(value) is not None
 
 
 def accept(record: RecordType, given: Mapping[str, Any], *, create: bool, also: tuple[FieldError, ...] = ()) -> dict[str, Any]:
@@ -117,7 +124,7 @@ def _date(_: Field, value: Any) -> date:
 def _reference(_: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise _Wrong("expected_text")
-    if not value or len(value) > 64:
+    if not is_key(value):
         raise _Wrong("not_a_key")
     return value
 
@@ -130,10 +137,32 @@ def _list(field: Field, value: Any) -> tuple[Any, ...]:
     items = []
     for number, item in enumerate(value):
         try:
-            items.append(msgspec.convert(item, field.item))
+            items.append(_item(field, msgspec.convert(item, field.item), f"[{number}]"))
         except msgspec.ValidationError as error:
             raise _Wrong("invalid_item", f"[{number}]", detail=str(error)[:200]) from None
+    for inner in field.item_fields:
+        _require_distinct(inner, items)
     return tuple(items)
+
+
+def _item(field: Field, item: Any, where: str) -> Any:
+    """One item of a list, its fields as they are kept."""
+    kept = {}
+    for inner in field.item_fields:
+        try:
+            kept[inner.name] = _value(inner, getattr(item, inner.name))
+        except _Wrong as wrong:
+            raise _Wrong(wrong.reason, f"{where}.{inner.name}{wrong.path}", **wrong.params) from None
+    return msgspec.structs.replace(item, **kept) if kept else item
+
+
+def _require_distinct(inner: Field, items: list[Any]) -> None:
+    seen: set[Any] = set()
+    for number, item in enumerate(items):
+        value = getattr(item, inner.name)
+        if inner.unique and value in seen:
+            raise _Wrong("repeated", f"[{number}].{inner.name}")
+        seen.add(value)
 
 
 _CHECKS: Mapping[FieldType, Any] = {

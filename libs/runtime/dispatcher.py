@@ -19,6 +19,7 @@ from libs.domain.events import Recorded
 from libs.domain.principal import Principal
 from libs.eventstore.batcher import Batcher, Done
 from libs.projections.projector import Projector
+from libs.runtime.logs import trace_id
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,8 @@ class Dispatcher:
         self._appended = appended
 
     async def serve(self, name: str, request: Request) -> Reply:
-        """A command as it comes over the bus."""
+        """A command as it comes over the bus. Each runs in a task of its own, so the trace need not be taken back."""
+        trace_id.set(request.trace)
         if request.command_id is None:
             raise invalid(FieldError("command_id", "required"))
         type_ = self.commands[name]
@@ -85,8 +87,11 @@ class Dispatcher:
         return type_.reply(done.states, command, done.recorded), behind
 
     async def _project(self, instance: int, done: Done, ends: float) -> bool:
-        if done.recorded and not done.duplicate:
+        if done.duplicate:  # perhaps its first answer was lost before anybody heard of the append
+            self._projector.poke(instance, done.last)
+        elif done.recorded:
             self._projector.offer(done.recorded)
+        if done.recorded:
             self._appended(done.recorded)
         wait = min(PROJECTION_WAIT_MAX_S, max(0.05, ends - time.monotonic() - 0.1))
         reached = await self._projector.wait(instance, done.last, wait)

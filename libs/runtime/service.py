@@ -36,9 +36,8 @@ from libs.eventstore.migrate import migrate
 from libs.projections.declare import Projection
 from libs.projections.projector import Projector
 from libs.projections.tables import Tables
-from libs.runtime import logs
+from libs.runtime import databases, logs
 from libs.runtime.config import Settings
-from libs.runtime.databases import log_dsn, read_dsn
 from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
 from libs.runtime.publishing import PublishedLog, render
 
@@ -97,15 +96,17 @@ def subject_name(name: str) -> str:
 
 
 class Host:
-    """A running service."""
+    """A running service. Its databases are the installation's two unless it is told others."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
+    def __init__(self, service: Service, settings: Settings, *, log_dsn: str = "", read_dsn: str = "") -> None:
         self.service = service
         self.settings = settings
-        self.log = Log(log_dsn(settings.postgres_dsn), service.name)
-        self.tables = Tables(read_dsn(settings.postgres_dsn), service.name)
+        self.log_dsn = log_dsn or databases.log_dsn(settings.postgres_dsn)
+        self.read_dsn = read_dsn or databases.read_dsn(settings.postgres_dsn)
+        self.log = Log(self.log_dsn, service.name)
+        self.tables = Tables(self.read_dsn, service.name)
         self.batcher = Batcher(self.log)
-        self.projector = Projector(read_dsn(settings.postgres_dsn), service.name, service.projections, self.log, self._announce)
+        self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce)
         self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, self.tables, self._appended)
         self.connection: Connection
         self.server: Server
@@ -123,7 +124,7 @@ class Host:
 
     async def start(self) -> None:
         name = self.service.name
-        await migrate(log_dsn(self.settings.postgres_dsn), name)
+        await migrate(self.log_dsn, name)
         await self.log.open()
         await self.tables.open()
         self.connection = await connect(self.settings.nats_url, name=name)
@@ -216,6 +217,7 @@ class Host:
     # answers
 
     def _asked(self, query: Query, request: Request) -> Ask:
+        logs.trace_id.set(request.trace)
         principal = principal_of(request)
         if not principal.may(query.permission, write=False):
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": query.permission})
@@ -289,13 +291,16 @@ def announce_ready() -> None:
             os.close(int(descriptor))
 
 
-async def until_stopped() -> None:
-    """Returns at SIGTERM or SIGINT."""
+async def until_stopped(connection: Connection) -> None:
+    """Returns at SIGTERM or SIGINT, or when the bus was closed for good: then the supervisor starts this process anew."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    waits = [loop.create_task(stopped.wait()), loop.create_task(connection.closed.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def _serve(service: Service, settings: Settings) -> None:
@@ -304,7 +309,7 @@ async def _serve(service: Service, settings: Settings) -> None:
     settle_memory()
     announce_ready()
     log.info("ready", service=service.name, pid=os.getpid())
-    await until_stopped()
+    await until_stopped(host.connection)
     await host.stop()
 
 

@@ -51,6 +51,13 @@ def _written(language: Language, name: str, value: Param) -> str:
 HEADLINES: Final[Mapping[str, Text]] = {
     "invalid_fields": Text("Ungültige Eingabe", "Invalid input"),
     "malformed_json": Text("Ungültiges JSON", "Malformed JSON"),
+    "json_too_deep": Text("Ungültiges JSON", "Malformed JSON"),
+    "json_key_repeated": Text("Ungültiges JSON", "Malformed JSON"),
+    "malformed_request": Text("Ungültige Anfrage", "Invalid request"),
+    "header_too_large": Text("Anfrage zu groß", "Request too large"),
+    "expectation_unknown": Text("Ungültige Anfrage", "Invalid request"),
+    "body_unreadable": Text("Ungültige Anfrage", "Invalid request"),
+    "body_too_slow": Text("Zeitüberschreitung", "Timed out"),
     "wrong_content_type": Text("Falscher Inhaltstyp", "Wrong content type"),
     "body_too_large": Text("Anfrage zu groß", "Request too large"),
     "route_not_found": Text("Adresse nicht gefunden", "Address not found"),
@@ -60,6 +67,9 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "article_group_in_use": Text("Artikelgruppe wird verwendet", "Article group is in use"),
     "article_inactive": Text("Artikel ist nicht aktiv", "Article is not active"),
     "article_in_use": Text("Artikel wird verwendet", "Article is in use"),
+    "table_in_use": Text("Tisch wird verwendet", "Table is in use"),
+    "tax_rate_in_use": Text("Steuersatz wird verwendet", "Tax rate is in use"),
+    "user_in_use": Text("Mitarbeiter wird verwendet", "User is in use"),
     "tax_class_without_rate": Text("Steuerklasse ohne Steuersatz", "Tax class without a rate"),
     "tax_rate_not_found": Text("Steuersatz nicht gefunden", "Tax rate not found"),
     "table_not_found": Text("Tisch nicht gefunden", "Table not found"),
@@ -139,8 +149,17 @@ UNAVAILABLE: Final[Mapping[str, Text]] = dict.fromkeys(
 
 # reason → what exactly, where the headline does not say it all
 DETAILS: Final[Mapping[str, Text]] = {
-    "malformed_json": Text("Der Inhalt ist kein gültiges JSON: {detail}", "The body is not valid JSON: {detail}"),
-    "wrong_content_type": Text("Erwartet wird Content-Type: application/json", "Content-Type: application/json is expected"),
+    "malformed_json": Text("Der Inhalt ist ab Byte {byte} kein gültiges JSON", "The body is not valid JSON from byte {byte} on"),
+    "json_too_deep": Text("Der Inhalt ist tiefer als {max} Ebenen verschachtelt", "The body is nested deeper than {max} levels"),
+    "json_key_repeated": Text("Der Schlüssel '{key}' kommt in einem Objekt doppelt vor", "The key '{key}' occurs twice in an object"),
+    "malformed_request": Text("Die Anfrage ist kein gültiges HTTP", "The request is not valid HTTP"),
+    "header_too_large": Text("Zeile oder Kopffeld über {max} Byte", "A line or header has more than {max} bytes"),
+    "expectation_unknown": Text("Möglich ist nur Expect: 100-continue", "Only Expect: 100-continue is possible"),
+    "body_unreadable": Text("Der Inhalt passt nicht zu Content-Encoding", "The body does not match its Content-Encoding"),
+    "body_too_slow": Text("Der Inhalt kam nicht innerhalb von {max} s", "The body did not arrive within {max} s"),
+    "wrong_content_type": Text(
+        "Erwartet wird Content-Type: application/json (UTF-8)", "Content-Type: application/json (UTF-8) is expected"
+    ),
     "body_too_large": Text("Der Inhalt darf höchstens {max} Byte haben", "The body may have {max} bytes at most"),
     "route_not_found": Text("'{path}' gibt es nicht", "There is no '{path}'"),
     "method_not_allowed": Text("Erlaubt: {allowed}", "Allowed: {allowed}"),
@@ -149,6 +168,7 @@ DETAILS: Final[Mapping[str, Text]] = {
     "article_group_in_use": Text("Der Gruppe '{id}' sind Artikel oder Gruppen zugeordnet", "Articles or groups belong to group '{id}'"),
     "article_inactive": Text("Artikel '{name}' ({id}) ist nicht aktiv", "Article '{name}' ({id}) is not active"),
     "tax_class_without_rate": Text("Für Steuerklasse {id} gilt heute kein Satz", "No rate is in force today for tax class {id}"),
+    "tax_rate_not_found": Text("Steuersatz mit ID '{id}' existiert nicht", "There is no tax rate with id '{id}'"),
     "table_not_found": Text("Tisch mit ID '{id}' existiert nicht", "There is no table with id '{id}'"),
     "table_inactive": Text("Tisch '{id}' ist nicht aktiv", "Table '{id}' is not active"),
     "table_not_occupied": Text("An Tisch '{id}' ist nichts offen", "Nothing is open at table '{id}'"),
@@ -195,7 +215,7 @@ DETAILS: Final[Mapping[str, Text]] = {
         "Derselbe Idempotency-Key kam mit anderem Inhalt; nichts wurde geändert",
         "This Idempotency-Key came with another body before; nothing was changed",
     ),
-    "claim_taken": Text("'{value}' ist bereits vergeben", "'{value}' is already taken"),
+    "claim_taken": Text("Feld '{field}': '{value}' ist bereits vergeben", "Field '{field}': '{value}' is already taken"),
     "version_mismatch": Text("Der Datensatz steht bei Version {version}", "The record is at version {version}"),
     "event_too_large": Text("Höchstens {limit_kib} KiB je Vorgang", "{limit_kib} KiB per operation at most"),
     "request_too_large": Text("Höchstens {max_bytes} Byte", "{max_bytes} bytes at most"),
@@ -220,7 +240,9 @@ FIELDS: Final[Mapping[str, Text]] = {
     "not_allowed": Text("muss einer dieser Werte sein: {allowed}", "must be one of: {allowed}"),
     "not_known": Text("kennt den Wert '{value}' nicht", "does not know the value '{value}'"),
     "not_a_key": Text("ist keine ID", "is not an id"),
-    "not_a_time": Text("muss ein Zeitpunkt sein (ISO 8601)", "must be a moment (ISO 8601)"),
+    "not_a_time": Text(
+        "muss ein Zeitpunkt mit Zeitzone sein (2026-03-05T18:30:00Z)", "must be a moment with a time zone (2026-03-05T18:30:00Z)"
+    ),
     "too_long": Text("darf höchstens {max} Zeichen haben", "may have {max} characters at most"),
     "too_short": Text("muss mindestens {min} Zeichen haben", "must have {min} characters at least"),
     "too_many": Text("darf höchstens {max} Einträge haben", "may have {max} entries at most"),
@@ -241,7 +263,6 @@ FIELDS: Final[Mapping[str, Text]] = {
         "must have 2 to 31 characters a-z, 0-9 or - and begin with a letter",
     ),
     "reserved_name": Text("ist reserviert", "is reserved"),
-    "unexpected_error": Text("konnte nicht geprüft werden", "could not be checked"),
 }
 
 _FIELD: Final = Text("Feld '{path}': {phrase}", "Field '{path}': {phrase}")
@@ -259,7 +280,7 @@ def details(error: DomainError, language: Language) -> list[str]:
     if error.fields:
         return [field_text(field, language) for field in error.fields]
     text = DETAILS.get(error.reason)
-    return [text(language, error.params)] if text else []
+    return [text(language, error.params) if text else headline(error, language)]
 
 
 def field_text(field: FieldError, language: Language) -> str:

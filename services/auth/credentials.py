@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,10 @@ class SetCredential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialState(msgspec.Struct, frozen=True):
+    """``set_at``: when the log took it."""
+
     secret: str = ""
+    set_at: datetime | None = None
 
 
 class CredentialKept(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +34,7 @@ class CredentialKept(msgspec.Struct, frozen=True, kw_only=True):
 
 def evolve(_: CredentialState, event: Recorded) -> CredentialState:
     data: CredentialSet = event.data
-    return CredentialState(data.secret)
+    return CredentialState(data.secret, event.at)
 
 
 CREDENTIAL: Final = Aggregate("credential", CredentialState(), evolve)
@@ -47,8 +51,14 @@ def decide_set(states: States, command: Command[SetCredential], _: Any) -> Decis
     return Decision({CREDENTIAL.stream(user): [CredentialSet(user=user, secret=command.body.secret)]})
 
 
+def decide_set_first(states: States, command: Command[SetCredential], _: Any) -> Decision:
+    state: CredentialState = states[CREDENTIAL.stream(command.body.user)]
+    return Decision({}) if state.secret else decide_set(states, command, _)
+
+
 def reply_set(_: States, command: Command[SetCredential], __: Sequence[Recorded]) -> CredentialKept:
     return CredentialKept(user=command.body.user)
 
 
 SET: Final = CommandType("credential.set", SetCredential, _streams, decide_set, reply_set, STAFF)
+SET_FIRST: Final = CommandType("credential.set_first", SetCredential, _streams, decide_set_first, reply_set, STAFF)

@@ -27,7 +27,7 @@ from libs.domain.principal import Principal
 from libs.runtime.dispatcher import decoded, principal_of
 from libs.runtime.service import Host
 from services.auth import sessions
-from services.auth.credentials import SET, CredentialKept, SetCredential
+from services.auth.credentials import SET, SET_FIRST, CredentialKept, SetCredential
 from services.auth.passwords import Passwords, is_common
 from services.auth.queries import CREDENTIAL, LOGIN, USER, instances, roles_of
 from services.auth.secrets import Secrets
@@ -77,14 +77,15 @@ class Doors:
     async def refresh(self, request: Request) -> bytes:
         asked: Refresh = decoded(request.body, Refresh)
         instance_id, session, generation = self._mint.read_refresh(asked.refresh_token)
-        if self._mint.session_of(asked.access_token) != session:
+        accessed, user = self._mint.session_of(asked.access_token)
+        if accessed != session:
             raise DomainError(Kind.UNAUTHENTICATED, "tokens_of_two_sessions")
         if asked.instance:
             named = await self._instance(asked.instance)
             if named is None or named.id != instance_id:
                 raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
         principal = Principal(instance=instance_id, user=f"session:{session}", session=session)
-        body = sessions.RefreshSession(session=session, generation=generation)
+        body = sessions.RefreshSession(session=session, generation=generation, user=user)
         view: sessions.SessionView = await self._execute(sessions.REFRESH, principal, request, body)
         if view.reused or view.state.ended:
             raise DomainError(Kind.UNAUTHENTICATED, "refresh_token_reused")
@@ -102,7 +103,7 @@ class Doors:
         principal = principal_of(request)
         if not principal.may(SET.permission, write=True) and principal.user != asked.user:
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": SET.permission})
-        return await self._keep_password(request, principal, asked.user, asked.password)
+        return await self._keep_password(request, principal, asked.user, asked.password, SET)
 
     async def set_first_password(self, request: Request) -> bytes:
         """For Theke's own set-up: a user that has a password keeps it."""
@@ -112,17 +113,19 @@ class Doors:
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": SET.permission})
         if await self._host.tables.fetch_one(CREDENTIAL, principal.instance, asked.user) is not None:
             return msgspec.msgpack.encode(CredentialKept(user=asked.user))
-        return await self._keep_password(request, principal, asked.user, asked.password)
+        return await self._keep_password(request, principal, asked.user, asked.password, SET_FIRST)
 
-    async def _keep_password(self, request: Request, principal: Principal, user: str, password: str) -> bytes:
+    async def _keep_password(self, request: Request, principal: Principal, user: str, password: str, type_: CommandType) -> bytes:
         """Keeps the hash, then notes that it changed."""
         row = await self._host.tables.fetch_one(USER, principal.instance, user)
         self._check(password, row["username"] if row else "")
         id_ = request.command_id or uuid4()
         name = f"password {user} {id_}"
-        await self._secrets.keep(principal.instance, name, await self._passwords.hash(password))
+        kept = await self._secrets.keep(principal.instance, name, await self._passwords.hash(password))
+        if not await self._passwords.matches(kept, password):  # the command's fingerprint cannot tell: it holds no password
+            raise DomainError(Kind.UNPROCESSABLE, "key_misuse")
         actor = Principal(instance=principal.instance, user=principal.user, level="system")
-        return msgspec.msgpack.encode(await self._execute(SET, actor, request, SetCredential(user=user, secret=name), id_))
+        return msgspec.msgpack.encode(await self._execute(type_, actor, request, SetCredential(user=user, secret=name), id_))
 
     def _check(self, password: str, username: str) -> None:
         if len(password) > PASSWORD_MAX_CHARS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from libs.bus.subjects import Call
-from libs.runtime.databases import log_dsn
 from libs.runtime.records import record_parts
 from libs.runtime.service import Host, Service
 from services.auth import instances, sessions
@@ -19,7 +18,7 @@ HEARTBEAT_EVERY_S = 1.0
 
 
 async def _extend(host: Host) -> None:
-    secrets = Secrets(log_dsn(host.settings.postgres_dsn), "auth")
+    secrets = Secrets(host.log_dsn, "auth")
     await secrets.open()
     host.on_stop(secrets.close)
     doors = await Doors.open(host, secrets, demo=host.settings.demo)

@@ -17,6 +17,7 @@ from libs.domain.decider import Aggregate, Command, CommandType, Decision, State
 from libs.domain.errors import DomainError, Kind
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
+from services.auth.credentials import CREDENTIAL, CredentialState
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,18 +25,21 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefreshSession(msgspec.Struct, frozen=True, kw_only=True):
-    """``generation``: the one whose refresh token was shown."""
+    """``generation``: the one whose refresh token was shown; ``user``: whose access token came with it."""
 
     session: str
     generation: int
+    user: str
 
 
 class SessionState(msgspec.Struct, frozen=True):
-    """``issued_at``: when the tokens of ``generation`` were made; ``confirmed``: the newest generation whose access token was used."""
+    """``opened_at``: when the log took the login; ``issued_at``: when the tokens of ``generation`` were made; ``confirmed``: the newest
+    generation whose access token was used."""
 
     user: str = ""
     generation: int = 0
     confirmed: int = 0
+    opened_at: datetime | None = None
     issued_at: datetime | None = None
     expires: datetime | None = None
     ended: bool = False
@@ -52,7 +56,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 def evolve(state: SessionState, event: Recorded) -> SessionState:
     match event.data:
         case SessionOpened() as opened:
-            return SessionState(opened.user, 0, 0, opened.at, opened.expires)
+            return SessionState(opened.user, 0, 0, event.at, opened.at, opened.expires)
         case SessionRefreshed() as refreshed:
             return msgspec.structs.replace(state, generation=refreshed.generation, issued_at=refreshed.at, expires=refreshed.expires)
         case SessionConfirmed(generation=generation):
@@ -97,12 +101,22 @@ def decide_refresh(states: States, command: Command[RefreshSession], _: Any) -> 
     assert state.expires is not None
     if command.at >= state.expires:
         return Decision({stream: [SessionEnded(user=state.user, reason="expired")]})
+    if _password_changed(states, command, state):
+        return Decision({stream: [SessionEnded(user=state.user, reason="password")]})
     if shown == state.generation:
         event: Event = SessionRefreshed(user=state.user, generation=state.generation + 1, at=command.at, expires=_expires(command.at))
         return Decision({stream: [event]})
     if shown == state.generation - 1 and state.confirmed < state.generation:
         return Decision({})  # the answer was lost: the same pair again
     return Decision({stream: [SessionEnded(user=state.user, reason="reuse")]})
+
+
+def _password_changed(states: States, command: Command[RefreshSession], state: SessionState) -> bool:
+    """Whether somebody else may be holding this session: its password is not the one it was opened with."""
+    if command.body.user != state.user:
+        raise DomainError(Kind.UNAUTHENTICATED, "tokens_of_two_sessions")
+    credential: CredentialState = states[CREDENTIAL.stream(state.user)]
+    return credential.set_at is not None and state.opened_at is not None and credential.set_at > state.opened_at
 
 
 def decide_confirm(states: States, command: Command[ConfirmSession], _: Any) -> Decision:
@@ -141,7 +155,7 @@ OPEN: Final = CommandType(
 REFRESH: Final = CommandType(
     "session.refresh",
     RefreshSession,
-    _existing,
+    lambda command: (*_existing(command), StreamRef(CREDENTIAL, command.body.user)),
     decide_refresh,
     lambda states, command, recorded: _view(states, command.body.session, recorded),
 )

@@ -79,14 +79,14 @@ class TokenMint:
         except ValueError:
             raise DomainError(Kind.UNAUTHENTICATED, "refresh_token_invalid") from None
 
-    def session_of(self, access_token: str) -> str:
-        """The session an access token belongs to, expired or not. Raises ``unauthenticated``."""
+    def session_of(self, access_token: str) -> tuple[str, str]:
+        """(session, user) that an access token belongs to, expired or not. Raises ``unauthenticated``."""
         try:
             if len(access_token) > TOKEN_MAX_CHARS:
                 raise jwt.InvalidTokenError
             claims = jwt.decode(
                 access_token, self._key.public_key(), algorithms=[ALGORITHM], options={"verify_exp": False, "verify_iat": False}
             )
-            return str(claims["sid"])
+            return str(claims["sid"]), str(claims["sub"])
         except (jwt.InvalidTokenError, KeyError):
             raise DomainError(Kind.UNAUTHENTICATED, "access_token_invalid") from None

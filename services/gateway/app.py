@@ -20,8 +20,9 @@ from libs.runtime.config import Settings
 from libs.runtime.service import announce_ready, settle_memory, until_stopped
 from services.gateway import bodies, limits
 from services.gateway.dikas.routes import ROUTES
-from services.gateway.dikas.serve import Server, unknown_routes
+from services.gateway.dikas.serve import Server, expected, unknown_routes
 from services.gateway.identity import Identities
+from services.gateway.wire import Runner
 
 log = structlog.get_logger(__name__)
 
@@ -32,19 +33,19 @@ class Gateway:
     def __init__(self, settings: Settings, port: int | None = None) -> None:
         self._settings = settings
         self._port = settings.port if port is None else port
-        self._connection: Connection
+        self.connection: Connection
         self._identities: Identities
         self._runner: web.AppRunner
         self._site: web.TCPSite
 
     async def start(self) -> None:
-        self._connection = await connect(self._settings.nats_url, name="gateway")
-        client = Client(self._connection)
+        self.connection = await connect(self._settings.nats_url, name="gateway")
+        client = Client(self.connection)
         await client.open()
         services = Services(client)
-        self._identities = Identities(self._connection, services, default_instance=self._settings.instance)
+        self._identities = Identities(self.connection, services, default_instance=self._settings.instance)
         await self._identities.start()
-        self._runner = web.AppRunner(
+        self._runner = Runner(
             self._app(Server(services, self._identities, SystemClock())),
             access_log=None,
             handler_cancellation=True,
@@ -69,12 +70,14 @@ class Gateway:
         await self._runner.cleanup()
         await self._identities.stop()
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._connection.close(), 0.3)
+            await asyncio.wait_for(self.connection.close(), 0.3)
 
     def _app(self, server: Server) -> web.Application:
         app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[unknown_routes])
         for route in ROUTES:
-            app.router.add_route(route.method, route.path, server.handler(route))
+            handler = server.handler(route)
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                app.router.add_route(method, route.path, handler, expect_handler=expected)
         app.router.add_get("/healthz", _healthz)
         return app
 
@@ -90,7 +93,7 @@ async def _serve(settings: Settings) -> None:
     settle_memory()
     announce_ready()
     log.info("ready", address=gateway.address, pid=os.getpid())
-    await until_stopped()
+    await until_stopped(gateway.connection)
     await gateway.stop()
 
 

@@ -34,6 +34,8 @@ READS_GO_ON_S: Final = 60.0
 ASK_AGAIN_S: Final = 1.0
 TOKENS_KNOWN_MAX: Final = 20_000
 REVOCATIONS_KNOWN_MAX: Final = 200_000
+SESSION_PREFIX: Final = "ses_"
+NEVER_AGAIN: Final = float("inf")
 START_WITHIN_S: Final = 30.0
 
 
@@ -139,8 +141,10 @@ class Identities:
         return self._instances.get(name)
 
     def revoke(self, instance: int, subject: str, valid_from: float) -> None:
-        """Tokens of a user or session issued before ``valid_from`` are dead."""
+        """Tokens of a user issued before ``valid_from`` are dead; those of a session whenever they were issued, whatever two clocks say:
+        a session that has ended never comes back."""
         key = (instance, subject)
+        valid_from = NEVER_AGAIN if subject.startswith(SESSION_PREFIX) else valid_from
         self._valid_from[key] = max(valid_from, self._valid_from.get(key, 0.0))
         self._valid_from.move_to_end(key)
         while len(self._valid_from) > REVOCATIONS_KNOWN_MAX:

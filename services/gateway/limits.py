@@ -7,6 +7,13 @@ from typing import Final
 REQUEST_DEADLINE_S: Final = 10.0
 LOGIN_DEADLINE_S: Final = 15.0
 IDEMPOTENCY_KEY_MAX_CHARS: Final = 200
+HEADER_VALUE_MAX_CHARS: Final = 64  # of Theke-Instance and Theke-Register
+ID_MAX_CHARS: Final = 64
+LANGUAGES_MAX_CHARS: Final = 200
+BODY_WITHIN_S: Final = 20.0
+FIRST_REQUEST_WITHIN_S: Final = 20.0  # of a new connection
+PIECE_WITHIN_S: Final = 10.0  # a client that takes no piece of a long list for so long is left: it holds a snapshot open
+LIST_WITHIN_S: Final = 600.0  # and one that takes them drop by drop
 HEADER_MAX_BYTES: Final = 16 * 1024
 KEEPALIVE_S: Final = 75.0
 SERVE_ON_S: Final = 0.5  # after a stop was asked for, so that clients see the end of the connection first

@@ -13,7 +13,7 @@ USER_EVENTS: Final = record_events(USER, __name__)
 
 INSTALLATION: Final = 0  # the log in which instances themselves are written down
 
-EndReason = Literal["logout", "reuse", "expired"]
+EndReason = Literal["logout", "reuse", "expired", "password"]
 
 
 @event("instance.created")

@@ -21,6 +21,12 @@ class ArticleOption(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal = Decimal(0)
 
 
+OPTION_FIELDS: Final = (
+    Field(name="id", type=FieldType.TEXT, required=True, max_chars=64, unique=True),
+    Field(name="name", type=FieldType.TEXT, required=True, max_chars=100),
+    Field(name="price", type=FieldType.DECIMAL, required=True, low=-PRICE_MAX, high=PRICE_MAX, places=4, doc="may lower the price"),
+)
+
 ARTICLE_GROUP: Final = RecordType(
     name="article_group",
     service="inventory",
@@ -56,7 +62,7 @@ ARTICLE: Final = RecordType(
         Field(name="colour", type=FieldType.TEXT, max_chars=30),
         Field(name="sort_order", type=FieldType.INTEGER),
         Field(name="course", type=FieldType.INTEGER, low=1, high=20, doc="the course it is served in unless the order says otherwise"),
-        Field(name="options", type=FieldType.LIST, item=ArticleOption, default=()),
+        Field(name="options", type=FieldType.LIST, item=ArticleOption, item_fields=OPTION_FIELDS, default=()),
         Field(name="is_active", type=FieldType.BOOLEAN, default=True),
     ),
     indexes=(("barcode",),),

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from libs.contracts.inventory.records import ArticleOption
+from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, ArticleOption
+from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.names import dialect_name
 from services.gateway.dikas.records import Section
@@ -25,7 +26,7 @@ class OptionShape(msgspec.Struct, rename="camel"):
 class ArticleBody(msgspec.Struct, rename=dialect_name):
     name: str | UnsetType = UNSET
     price: Decimal | UnsetType = UNSET
-    tax_class: int | UnsetType = UNSET
+    tax_class: Whole | UnsetType = UNSET
     group_key: str | UnsetType = UNSET
     plu: str | UnsetType | None = UNSET
     barcode: str | UnsetType | None = UNSET
@@ -33,8 +34,8 @@ class ArticleBody(msgspec.Struct, rename=dialect_name):
     description: str | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
     colour: str | UnsetType | None = UNSET
-    sort_order: int | UnsetType | None = UNSET
-    course: int | UnsetType | None = UNSET
+    sort_order: Whole | UnsetType | None = UNSET
+    course: Whole | UnsetType | None = UNSET
     options: list[OptionShape] | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
 
@@ -106,10 +107,10 @@ def article_out(view: Any) -> ArticleOut:
 
 class GroupBody(msgspec.Struct, rename=dialect_name):
     name: str | UnsetType = UNSET
-    number: int | UnsetType | None = UNSET
+    number: Whole | UnsetType | None = UNSET
     parent_key: str | UnsetType | None = UNSET
     colour: str | UnsetType | None = UNSET
-    sort_order: int | UnsetType | None = UNSET
+    sort_order: Whole | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 
@@ -150,6 +151,6 @@ def group_out(view: Any) -> GroupOut:
 
 
 ROUTES = (
-    *Section("Articles", "/api/v1/articles", "inventory", "article", ArticleBody, ArticleValues, article_out).routes(),
-    *Section("Articles", "/api/v1/article-groups", "inventory", "article_group", GroupBody, GroupValues, group_out).routes(),
+    *Section("Articles", "/api/v1/articles", ARTICLE, ArticleBody, ArticleValues, article_out).routes(),
+    *Section("Articles", "/api/v1/article-groups", ARTICLE_GROUP, GroupBody, GroupValues, group_out).routes(),
 )

@@ -43,21 +43,25 @@ def _tokens(tokens: Tokens) -> TokensOut:
 
 
 async def login(call: Call) -> TokensOut:
+    """User name and password for a pair of tokens; the access token lives an hour."""
     asked = Login(username=call.body.username, password=call.body.password, instance=call.instance_name or call.identities.default_instance)
     return _tokens(await call.command("auth", "login", asked, Tokens, deadline=limits.LOGIN_DEADLINE_S))
 
 
 async def refresh(call: Call) -> TokensOut:
+    """A new pair for the old one. May be repeated until the new access token was used; a spent one ends the session."""
     asked = Refresh(access_token=call.body.access_token, refresh_token=call.body.refresh_token, instance=call.instance_name)
     return _tokens(await call.command("auth", "refresh", asked, Tokens))
 
 
 async def logout(call: Call) -> None:
+    """Ends the session: its tokens are dead everywhere within a second."""
     await call.command("auth", "session.end", Logout(session=call.principal.session), dict[str, Any])
     call.identities.revoke(call.principal.instance, call.principal.session, call.at.timestamp())
 
 
 async def me(call: Call) -> MeOut:
+    """Who the token belongs to, with roles and rights."""
     found = await call.query("auth", "me", NoBody(), Me)
     return MeOut(
         found.key, found.username, found.first_name, found.last_name, found.short_name, found.email, found.roles, found.permissions

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from libs.contracts.pos.commands import DEFAULT_REGISTER
 from libs.domain.clock import Clock
-from libs.domain.errors import DomainError, FieldError, Kind, invalid
+from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
 from libs.domain.ids import command_id
 from libs.domain.principal import Principal
 from libs.runtime.asking import Services
@@ -23,16 +24,20 @@ from services.gateway.identity import Identities
 T = TypeVar("T")
 
 NOBODY: Final = Principal(instance=0, user="")
+_LANGUAGE: Final = re.compile(r"(?:^|,)\s*(de|en)(?:-[\w-]*)?\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?(?=,|$)", re.IGNORECASE)
+_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.ID_MAX_CHARS}}}")
 
 
 class Route(msgspec.Struct, frozen=True):
-    """An endpoint: ``section`` as the published list names it; ``body`` the struct of its JSON; ``public``: no token needed."""
+    """An endpoint: ``section`` as the published list names it; ``body`` the struct of its JSON, ``required`` fields that this route
+    needs although the struct does without them; ``public``: no token needed; ``stream``: a list written piece by piece."""
 
     method: str
     path: str
     section: str
     handler: Callable[[Call], Any]
     body: Any = None
+    required: tuple[str, ...] = ()
     status: int = 200
     public: bool = False
     stream: bool = False
@@ -59,34 +64,53 @@ class Call:
     def params(self) -> Mapping[str, str]:
         return self.request.match_info
 
+    def id(self, name: str, missing: str) -> str:
+        """An id out of the path. What cannot be one names nothing: raises ``missing`` without asking anybody."""
+        id_ = self.params[name]
+        if not _ID.fullmatch(id_):
+            raise not_found(missing, id=id_[: limits.ID_MAX_CHARS])
+        return id_
+
     @property
     def register(self) -> str:
-        return self.request.headers.get("Theke-Register", DEFAULT_REGISTER)
+        """Raises ``invalid`` if it cannot be the name of a register."""
+        register = self.request.headers.get("Theke-Register", DEFAULT_REGISTER)
+        if not _ID.fullmatch(register):
+            raise invalid(FieldError("Theke-Register", "not_a_key"))
+        return register
 
     @property
     def instance_name(self) -> str:
-        return self.request.headers.get("Theke-Instance", "")
+        """Raises ``invalid`` if it cannot be the name of an instance; empty if none is named."""
+        name = self.request.headers.get("Theke-Instance", "")
+        if name and not _ID.fullmatch(name):
+            raise invalid(FieldError("Theke-Instance", "instance_name"))
+        return name
 
     def moment(self, name: str) -> datetime | None:
-        """A query parameter as a moment. Raises ``invalid``."""
+        """A query parameter as a moment, in UTC. Raises ``invalid``. A plus sign that was not escaped arrives as a space."""
         text = self.request.query.get(name)
         if not text:
             return None
         try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+            moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+            if moment.tzinfo is None:
+                raise invalid(FieldError(name, "not_a_time"))
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
             raise invalid(FieldError(name, "not_a_time")) from None
-        if moment.tzinfo is None:
-            raise invalid(FieldError(name, "not_a_time"))
-        return moment
 
     def _command_id(self, name: str) -> uuid.UUID:
         """The same for the same principal, route and Idempotency-Key; without a key, new. Login and refresh take none."""
         key = self.request.headers.get("Idempotency-Key")
         if key is None or self.route.public:
             return uuid.uuid4()
-        if not 0 < len(key) <= limits.IDEMPOTENCY_KEY_MAX_CHARS:
+        if not key:
+            raise invalid(FieldError("Idempotency-Key", "empty"))
+        if len(key) > limits.IDEMPOTENCY_KEY_MAX_CHARS:
             raise invalid(FieldError("Idempotency-Key", "too_long", {"max": limits.IDEMPOTENCY_KEY_MAX_CHARS}))
+        if not key.isprintable():
+            raise invalid(FieldError("Idempotency-Key", "unprintable"))
         route = f"{self.route.method} {self.route.path} {' '.join(self.params.values())} {name}"
         return command_id(self.principal.instance, self.principal.user, route, key)
 
@@ -117,24 +141,22 @@ class Call:
 Handler = Callable[[Call], Awaitable[Any]]
 
 
-def language_of(request: web.Request) -> Language:
+def language_of(request: web.BaseRequest) -> Language:
     """German unless English is preferred by Accept-Language."""
     best, best_weight = Language.GERMAN, 0.0
-    for part in request.headers.get("Accept-Language", "")[:200].split(","):
-        tag, _, weight = part.strip().partition(";q=")
-        try:
-            weighs = float(weight) if weight else 1.0
-        except ValueError:
-            continue
-        primary = tag.partition("-")[0].lower()
-        if primary in ("de", "en") and weighs > best_weight:
-            best, best_weight = Language(primary), weighs
+    for primary, weight in _LANGUAGE.findall(request.headers.get("Accept-Language", "")[: limits.LANGUAGES_MAX_CHARS]):
+        weighs = float(weight or 1)
+        if weighs > best_weight:
+            best, best_weight = Language(primary.lower()), weighs
     return best
 
 
 def bearer(request: web.Request) -> str:
     """The token of a request. Raises ``unauthenticated``."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise DomainError(Kind.UNAUTHENTICATED, "no_token")
-    return token.strip()
+    if not token.isascii():
+        raise DomainError(Kind.UNAUTHENTICATED, "access_token_invalid")
+    return token

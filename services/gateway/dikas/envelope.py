@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.errors import DomainError, FieldError, Kind
+from libs.domain.errors import DomainError, FieldError, Kind, Param
 from libs.texts.catalogue import Language, details, headline
+from services.gateway.dikas import shapes
 from services.gateway.dikas.names import dialect_name
 
 STATUS: Final[Mapping[Kind, int]] = {
@@ -25,7 +26,16 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.UNAVAILABLE: 503,
 }
 # refusals that HTTP has a status of its own for
-STATUS_OF_REASON: Final[Mapping[str, int]] = {"wrong_content_type": 415, "method_not_allowed": 405, "internal": 500}
+STATUS_OF_REASON: Final[Mapping[str, int]] = {
+    "body_too_slow": 408,
+    "expectation_unknown": 417,
+    "header_too_large": 431,
+    "internal": 500,
+    "method_not_allowed": 405,
+    "wrong_content_type": 415,
+}
+# the services count these in minor units, the dialect writes euros
+AMOUNTS: Final = frozenset({"amount", "tip", "discount_amount"})
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -53,9 +63,19 @@ def items(several: list[Any]) -> bytes:
 def failure(error: DomainError, language: Language) -> tuple[int, bytes]:
     """Status and body of a refusal."""
     status = STATUS_OF_REASON.get(error.reason) or STATUS[error.kind]
-    shown = DomainError(error.kind, error.reason, error.params, fields=tuple(_shown(field) for field in error.fields))
+    shown = DomainError(error.kind, error.reason, _params(error), fields=tuple(_shown(field) for field in error.fields))
     return status, _encoder.encode(Envelope(None, False, headline(shown, language), details(shown, language)))
 
 
+def _params(error: DomainError) -> Mapping[str, Param]:
+    """``scope`` is what a unique value was claimed for (``table.number``): the dialect names the field."""
+    scope = error.params.get("scope")
+    return error.params if scope is None else {**error.params, "field": dialect_name(str(scope).rpartition(".")[2])}
+
+
 def _shown(field: FieldError) -> FieldError:
-    return FieldError(".".join(dialect_name(step) for step in field.path.split(".")), field.reason, field.params)
+    steps = field.path.split(".")
+    params = field.params
+    if field.reason == "out_of_range" and steps[-1] in AMOUNTS:
+        params = {name: str(shapes.amount(bound)) if isinstance(bound, int) else bound for name, bound in params.items()}
+    return FieldError(".".join(dialect_name(step) for step in steps), field.reason, params)

@@ -10,13 +10,14 @@ import msgspec
 from libs.contracts.pos.commands import Item, OpenLine, OptionChoice, Order, Orders, PlaceOrder, PlaceOrders, TableKey
 from libs.contracts.pos.events import OrderLine
 from libs.domain.errors import FieldError
+from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 
 
 class OptionBody(msgspec.Struct, rename="camel"):
     option_id: str
-    quantity: int = 1
+    quantity: Whole = 1
 
 
 class ItemBody(msgspec.Struct, rename="camel"):
@@ -26,12 +27,12 @@ class ItemBody(msgspec.Struct, rename="camel"):
     article_id: str | None = None
     name: str | None = None
     price: Decimal | None = None
-    tax_class: int | None = None
+    tax_class: Whole | None = None
     options: list[OptionBody] | None = None
     discount_percent: Decimal | None = None
     discount_amount: Decimal | None = None
-    course: int | None = None
-    seat: int | None = None
+    course: Whole | None = None
+    seat: Whole | None = None
     note: str | None = None
 
 
@@ -151,6 +152,7 @@ def open_item_out(found: OpenLine) -> OpenItemOut:
 
 
 async def place_order(call: Call) -> OrderOut:
+    """An order at a table; the answer has an id per item."""
     faults: list[FieldError] = []
     body = _order(call.body, "", faults)
     shapes.refuse(faults)
@@ -158,6 +160,7 @@ async def place_order(call: Call) -> OrderOut:
 
 
 async def place_orders(call: Call) -> OrdersOut:
+    """Several orders, all of them or none."""
     faults: list[FieldError] = []
     orders = tuple(_order(body, f"orders[{ix}].", faults) for ix, body in enumerate(call.body.orders))
     shapes.refuse(faults)
@@ -166,7 +169,11 @@ async def place_orders(call: Call) -> OrdersOut:
 
 
 async def of_table(call: Call) -> list[OpenItemOut]:
-    found = await call.query("pos", "tab.open_lines", TableKey(table=call.params["tableId"]), list[OpenLine])
+    """What is open at a table. Nothing: an empty list, if there is such a table; one whose record is gone shows what is left."""
+    table = call.id("tableId", "table_not_found")
+    found = await call.query("pos", "tab.open_lines", TableKey(table=table), list[OpenLine])
+    if not found:
+        await call.query("pos", "table.get", {"key": table}, dict[str, Any])
     return [open_item_out(line) for line in found]
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from libs.contracts.pos.commands import PaidItem, Payment, PayTable, Receipt, Sell
 from libs.domain.errors import FieldError
+from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.open_bons import ItemBody, items_of
@@ -17,7 +18,7 @@ from services.gateway.dikas.receipts import ReceiptOut, receipt_out
 class PaymentBody(msgspec.Struct, rename="camel"):
     """``amount`` as handed over; one payment may leave it out and takes exactly what is missing."""
 
-    type: int
+    type: Whole
     amount: Decimal | None = None
 
 
@@ -48,6 +49,7 @@ def _payments(bodies: list[PaymentBody], faults: list[FieldError]) -> tuple[Paym
 
 
 async def direct_sale(call: Call) -> ReceiptOut:
+    """A sale over the counter. A payment without amount takes what is missing."""
     faults: list[FieldError] = []
     body: DirectSaleBody = call.body
     sale = Sell(
@@ -62,6 +64,7 @@ async def direct_sale(call: Call) -> ReceiptOut:
 
 
 async def table(call: Call) -> ReceiptOut:
+    """A bill: everything open at a table, or the items that are named, or parts of them."""
     faults: list[FieldError] = []
     body: TablePaymentBody = call.body
     bill = PayTable(

@@ -98,17 +98,22 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
 
 
 async def receipts(call: Call) -> AsyncIterator[list[ReceiptOut]]:
-    """All of them, or those between ``from`` and ``to`` (moments, inclusive)."""
-    wanted = ReceiptFilter(since=call.moment("from"), until=call.moment("to"))
+    """All of them, or those between ``from`` and ``to``, both inclusive. Dates are shown to the second, so a full second is all of it."""
+    until = call.moment("to")
+    if until is not None and until.microsecond == 0:
+        until = until.replace(microsecond=999_999)
+    wanted = ReceiptFilter(since=call.moment("from"), until=until)
     async for piece in call.stream("pos", "receipt.list", wanted, Receipt):
         yield [receipt_out(receipt) for receipt in piece]
 
 
 async def receipt(call: Call) -> ReceiptOut:
-    return receipt_out(await call.query("pos", "receipt.get", ReceiptKey(receipt=call.params["id"]), Receipt))
+    """One."""
+    return receipt_out(await call.query("pos", "receipt.get", ReceiptKey(receipt=call.id("id", "receipt_not_found")), Receipt))
 
 
 async def by_number(call: Call) -> ReceiptOut:
+    """The receipt with this number at the register."""
     text = call.params["number"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise invalid(FieldError("number", "expected_integer"))
@@ -118,7 +123,7 @@ async def by_number(call: Call) -> ReceiptOut:
 
 async def void(call: Call) -> ReceiptOut:
     """The receipt that takes the other one back."""
-    return receipt_out(await call.command("pos", "receipt.void", VoidReceipt(receipt=call.params["id"]), Receipt))
+    return receipt_out(await call.command("pos", "receipt.void", VoidReceipt(receipt=call.id("id", "receipt_not_found")), Receipt))
 
 
 ROUTES = (

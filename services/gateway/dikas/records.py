@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from libs.domain.records import RecordView
+from libs.domain.records import RecordType, RecordView
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.names import dialect_name
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -24,43 +25,56 @@ def values_of(body: msgspec.Struct) -> dict[str, Any]:
 class Section:
     """Routes of one kind of record. ``values``: its typed values; ``out``: a view in the dialect's shape."""
 
-    def __init__(self, section: str, path: str, service: str, record: str, body: Any, values: Any, out: Callable[[Any], Any]) -> None:
+    def __init__(self, section: str, path: str, record: RecordType, body: Any, values: Any, out: Callable[[Any], Any]) -> None:
         self.section = section
         self.path = path
-        self.service = service
-        self.record = record
+        self.service = record.service
+        self.record = record.name
+        self.required = tuple(dialect_name(field.name) for field in record.fields if field.required)
         self.body = body
         self.out = out
         self.view: Any = msgspec.defstruct(
-            f"{record}_view",
+            f"{record.name}_view",
             [(f.name, values if f.name == "values" else f.type) for f in msgspec.structs.fields(RecordView)],
             frozen=True,
         )
 
+    def key(self, call: Call) -> str:
+        return call.id("id", f"{self.record}_not_found")
+
+    async def view_of(self, call: Call) -> Any:
+        return await call.query(self.service, f"{self.record}.get", {"key": self.key(call)}, self.view)
+
+    async def changed(self, call: Call) -> Any:
+        return await call.command(self.service, f"{self.record}.change", {"key": self.key(call), "values": values_of(call.body)}, self.view)
+
     async def list(self, call: Call) -> AsyncIterator[list[Any]]:
+        """All of them, oldest first."""
         async for views in call.stream(self.service, f"{self.record}.list", {}, self.view):
             yield [self.out(view) for view in views]
 
     async def get(self, call: Call) -> Any:
-        return self.out(await call.query(self.service, f"{self.record}.get", {"key": call.params["id"]}, self.view))
+        """One."""
+        return self.out(await self.view_of(call))
 
     async def create(self, call: Call) -> Any:
+        """A new one, with an id that Theke chooses."""
         return self.out(await call.command(self.service, f"{self.record}.create", {"values": values_of(call.body)}, self.view))
 
     async def update(self, call: Call) -> Any:
         """Fields that are not named stay as they are; null clears one."""
-        body = {"key": call.params["id"], "values": values_of(call.body)}
-        return self.out(await call.command(self.service, f"{self.record}.change", body, self.view))
+        return self.out(await self.changed(call))
 
     async def delete(self, call: Call) -> None:
-        await call.command(self.service, f"{self.record}.delete", {"key": call.params["id"]}, Gone)
+        """Refused while other things refer to it."""
+        await call.command(self.service, f"{self.record}.delete", {"key": self.key(call)}, Gone)
 
     def routes(self) -> tuple[Route, ...]:
         one = f"{self.path}/{{id}}"
         return (
             Route("GET", self.path, self.section, self.list, stream=True),
             Route("GET", one, self.section, self.get),
-            Route("POST", self.path, self.section, self.create, self.body, status=201),
+            Route("POST", self.path, self.section, self.create, self.body, self.required, status=201),
             Route("PUT", one, self.section, self.update, self.body),
             Route("DELETE", one, self.section, self.delete),
         )

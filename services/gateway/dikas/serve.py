@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -15,15 +15,26 @@ from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.asking import Services
 from libs.runtime.logs import traced
-from services.gateway import bodies
+from services.gateway import bodies, limits
 from services.gateway.dikas import envelope
 from services.gateway.dikas.call import Call, Route, bearer, language_of
 from services.gateway.identity import Identities
 
 log = structlog.get_logger(__name__)
 
-JSON = "application/json"
-_READS = frozenset({"GET", "HEAD"})
+JSON: Final = "application/json"
+HEADERS: Final = {
+    "Content-Type": f"{JSON}; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "Theke",
+}
+_READS: Final = frozenset({"GET", "HEAD"})
+_UTF8: Final = frozenset({"utf-8", "utf8"})
+
+
+class Broken(ConnectionError):
+    """A list ended half-way. The connection is cut: a client must not take what came for the whole."""
 
 
 class Server:
@@ -42,12 +53,12 @@ class Server:
                 try:
                     return await self._answer(route, call)
                 except DomainError as error:
-                    return refused(error, call)
+                    return refused(error, request, trace)
                 except (asyncio.CancelledError, web.HTTPException, ConnectionError):
                     raise
                 except Exception:
                     log.exception("request failed", method=route.method, path=route.path)
-                    return refused(DomainError(Kind.UNAVAILABLE, "internal", {"trace": trace}), call)
+                    return refused(DomainError(Kind.UNAVAILABLE, "internal"), request, trace)
 
         return handle
 
@@ -57,7 +68,7 @@ class Server:
             call.principal = identity.principal
             await self._check_instance(call)
         if route.body is not None:
-            call.body = bodies.decode(await read_body(call.request), route.body)
+            call.body = bodies.decode(await read_body(call.request), route.body, route.required)
         if route.stream:
             return await _stream(call, route.handler(call))
         answer = await route.handler(call)
@@ -65,54 +76,92 @@ class Server:
 
     async def _check_instance(self, call: Call) -> None:
         """A request that names an instance must come with a token of that instance."""
-        if call.instance_name and await self._identities.instance_id(call.instance_name) != call.principal.instance:
+        name = call.instance_name
+        if name and await self._identities.instance_id(name) != call.principal.instance:
             raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The body, bounded. Raises ``wrong_content_type`` or ``body_too_large``."""
-    if request.content_type != JSON:
+    """The body, bounded in size and time. Raises what is wrong with it before it is JSON."""
+    if request.content_type != JSON or (request.charset or "utf-8").lower() not in _UTF8:
         raise DomainError(Kind.INVALID, "wrong_content_type")
     try:
-        return await request.read()
+        async with asyncio.timeout(limits.BODY_WITHIN_S):
+            return await request.read()
+    except TimeoutError:
+        raise DomainError(Kind.INVALID, "body_too_slow", {"max": round(limits.BODY_WITHIN_S)}) from None
     except web.HTTPRequestEntityTooLarge:
         raise DomainError(Kind.TOO_LARGE, "body_too_large", {"max": bodies.BODY_MAX_BYTES}) from None
+    except web.RequestPayloadError:
+        raise DomainError(Kind.INVALID, "body_unreadable") from None
 
 
-def refused(error: DomainError, call: Call) -> web.Response:
-    status, body = envelope.failure(error, call.language)
-    response = _json(call, status, body)
+def refused(error: DomainError, request: web.BaseRequest, trace: str = "") -> web.Response:
+    trace = trace or uuid.uuid4().hex
+    if error.reason == "internal":
+        error = DomainError(error.kind, error.reason, {**error.params, "trace": trace})
+    status, body = envelope.failure(error, language_of(request))
+    response = web.Response(status=status, body=body, headers={**HEADERS, "Theke-Trace": trace})
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if status >= 500:
-        log.warning("request refused", method=call.request.method, path=call.request.path, status=status, reason=error.reason)
+        log.warning("request refused", method=request.method, path=request.path, status=status, reason=error.reason)
     return response
+
+
+def _headers(call: Call) -> dict[str, str]:
+    behind = {"Theke-Projection": "behind"} if call.behind else {}
+    return {**HEADERS, "Theke-Trace": call.trace, **behind}
 
 
 def _json(call: Call, status: int, body: bytes) -> web.Response:
-    response = web.Response(status=status, body=body, content_type=JSON, charset="utf-8")
-    response.headers["Theke-Trace"] = call.trace
-    if call.behind:
-        response.headers["Theke-Projection"] = "behind"
-    return response
+    return web.Response(status=status, body=body, headers=_headers(call))
 
 
 async def _stream(call: Call, pieces: AsyncIterator[list[Any]]) -> web.StreamResponse:
     """A list of any length. The first piece is asked for before the status is sent, so a refusal still has its own."""
     async with contextlib.aclosing(pieces):  # type: ignore[type-var]
-        first = await anext(pieces, None)
-        response = web.StreamResponse(headers={"Content-Type": f"{JSON}; charset=utf-8", "Theke-Trace": call.trace})
+        first: list[Any] = await anext(pieces, [])
+        response = web.StreamResponse(headers=_headers(call))
+        if call.request.method == "HEAD":
+            return response
         await response.prepare(call.request)
-        await response.write(envelope.STREAM_BEGIN + (envelope.items(first) if first else b""))
-        if first is not None:
-            async for piece in pieces:
-                if piece:
-                    await response.write(b"," + envelope.items(piece))
-        await response.write(envelope.STREAM_END)
+        try:
+            async with asyncio.timeout(limits.LIST_WITHIN_S):
+                await _write_list(response, first, pieces)
+        except Exception as error:
+            log.warning("list cut short", path=call.route.path, error=repr(error))
+            if call.request.transport is not None:
+                call.request.transport.abort()
+            raise Broken from error
         await response.write_eof()
         return response
+
+
+async def _write_list(response: web.StreamResponse, first: list[Any], pieces: AsyncIterator[list[Any]]) -> None:
+    await _write(response, envelope.STREAM_BEGIN + envelope.items(first))
+    before = bool(first)
+    async for piece in pieces:
+        if piece:
+            await _write(response, (b"," if before else b"") + envelope.items(piece))
+            before = True
+    await _write(response, envelope.STREAM_END)
+
+
+async def _write(response: web.StreamResponse, piece: bytes) -> None:
+    async with asyncio.timeout(limits.PIECE_WITHIN_S):
+        await response.write(piece)
+
+
+async def expected(request: web.Request) -> web.StreamResponse | None:
+    """``Expect: 100-continue`` is answered, anything else refused."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return refused(DomainError(Kind.INVALID, "expectation_unknown"), request)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+    return None
 
 
 @web.middleware
@@ -121,8 +170,9 @@ async def unknown_routes(request: web.Request, handler: Callable[[web.Request], 
     try:
         return await handler(request)
     except web.HTTPNotFound:
-        error = DomainError(Kind.NOT_FOUND, "route_not_found", {"path": request.path[:200]})
+        return refused(DomainError(Kind.NOT_FOUND, "route_not_found", {"path": request.path[:200]}), request)
     except web.HTTPMethodNotAllowed as refusal:
-        error = DomainError(Kind.INVALID, "method_not_allowed", {"allowed": ", ".join(sorted(refusal.allowed_methods))})
-    status, body = envelope.failure(error, language_of(request))
-    return web.Response(status=status, body=body, content_type=JSON, charset="utf-8")
+        allowed = ", ".join(sorted(refusal.allowed_methods))
+        response = refused(DomainError(Kind.INVALID, "method_not_allowed", {"allowed": allowed}), request)
+        response.headers["Allow"] = allowed
+        return response

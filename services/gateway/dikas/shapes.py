@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Final
 
 from libs.domain.errors import FieldError, invalid
-from libs.domain.money import MINOR_DIGITS, Money, minor_of
+from libs.domain.money import MAX_MINOR, MINOR_DIGITS, Money
 
 _CENT: Final = Decimal("0.01")
+_MOST: Final = Money(MAX_MINOR).decimal()
 
 
 def moment(at: datetime) -> str:
@@ -36,14 +37,18 @@ def quantity(value: Decimal) -> Decimal:
 
 
 def minor(value: Decimal | None, path: str, faults: list[FieldError]) -> int | None:
-    """Decimal euros as cents; what has more places than the currency is noted as a fault."""
+    """Decimal euros as cents; what has more places than the currency or is beyond any till is noted as a fault. Bounds come first:
+    a number like 1e999999 must never be written out."""
     if value is None:
         return None
-    found = minor_of(value) if value.is_finite() else None
-    if found is None:
+    if not value.is_finite() or not -_MOST <= value <= _MOST:
+        faults.append(FieldError(path, "out_of_range", {"min": 0, "max": MAX_MINOR}))
+        return None
+    cents = value.quantize(_CENT)
+    if cents != value:
         faults.append(FieldError(path, "too_many_places", {"max": MINOR_DIGITS["EUR"]}))
-        return 0
-    return found
+        return None
+    return int(cents.scaleb(MINOR_DIGITS["EUR"]))
 
 
 def refuse(faults: list[FieldError]) -> None:

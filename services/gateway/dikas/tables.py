@@ -11,6 +11,8 @@ from msgspec import UNSET, UnsetType
 
 from libs.contracts.pos.commands import CallCourse, MarkCleaned, TableKey, TableStatus, TableTab
 from libs.contracts.pos.events import TableState
+from libs.contracts.pos.records import TABLE, TABLE_GROUP
+from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.names import dialect_name
@@ -20,18 +22,18 @@ STATUS_CODES: Final[Mapping[TableState, int]] = {TableState.FREE: 0, TableState.
 
 
 class TableBody(msgspec.Struct, rename=dialect_name):
-    number: int | UnsetType = UNSET
+    number: Whole | UnsetType = UNSET
     name: str | UnsetType | None = UNSET
     group_key: str | UnsetType | None = UNSET
-    seats: int | UnsetType | None = UNSET
-    shape: int | UnsetType | None = UNSET
-    width: int | UnsetType | None = UNSET
-    height: int | UnsetType | None = UNSET
-    x: int | UnsetType | None = UNSET
-    y: int | UnsetType | None = UNSET
-    rotation: int | UnsetType | None = UNSET
+    seats: Whole | UnsetType | None = UNSET
+    shape: Whole | UnsetType | None = UNSET
+    width: Whole | UnsetType | None = UNSET
+    height: Whole | UnsetType | None = UNSET
+    x: Whole | UnsetType | None = UNSET
+    y: Whole | UnsetType | None = UNSET
+    rotation: Whole | UnsetType | None = UNSET
     colour: str | UnsetType | None = UNSET
-    sort_order: int | UnsetType | None = UNSET
+    sort_order: Whole | UnsetType | None = UNSET
     needs_cleaning: bool | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
 
@@ -89,7 +91,7 @@ class TableStatusOut(msgspec.Struct, rename="camel"):
 
 
 class CourseBody(msgspec.Struct):
-    course: int
+    course: Whole
 
 
 def table_out(view: Any, tab: TableTab) -> TableOut:
@@ -128,6 +130,7 @@ class _Tables(Section):
     """Tables are records; their answers also show the tab."""
 
     async def list(self, call: Call) -> AsyncIterator[list[Any]]:
+        """All of them with what is going on at each."""
         tabs = await call.query("pos", "tab.list", {}, dict[str, TableTab])
         async for views in call.stream("pos", "table.list", {}, self.view):
             yield [table_out(view, tabs.get(view.key, TableTab())) for view in views]
@@ -136,13 +139,18 @@ class _Tables(Section):
         return table_out(view, await call.query("pos", "tab.get", TableKey(table=view.key), TableTab))
 
     async def get(self, call: Call) -> TableOut:
-        return await self.with_tab(call, await call.query("pos", "table.get", {"key": call.params["id"]}, self.view))
+        """The table with what is going on at it."""
+        return await self.with_tab(call, await self.view_of(call))
+
+    async def update(self, call: Call) -> TableOut:
+        """Fields that are not named stay as they are; null clears one."""
+        return await self.with_tab(call, await self.changed(call))
 
 
 class GroupBody(msgspec.Struct, rename=dialect_name):
     name: str | UnsetType = UNSET
     colour: str | UnsetType | None = UNSET
-    sort_order: int | UnsetType | None = UNSET
+    sort_order: Whole | UnsetType | None = UNSET
     show_plan: bool | UnsetType = UNSET
     seat_selection: bool | UnsetType = UNSET
 
@@ -181,17 +189,19 @@ def group_out(view: Any) -> GroupOut:
 
 
 async def call_course(call: Call) -> TableStatusOut:
-    body = CallCourse(table=call.params["id"], course=call.body.course)
+    """The kitchen may send a course (Gang)."""
+    body = CallCourse(table=call.id("id", "table_not_found"), course=call.body.course)
     return _status_out(await call.command("pos", "tab.call_course", body, TableStatus))
 
 
 async def mark_cleaned(call: Call) -> TableStatusOut:
-    return _status_out(await call.command("pos", "tab.mark_cleaned", MarkCleaned(table=call.params["id"]), TableStatus))
+    """The table can be taken again."""
+    return _status_out(await call.command("pos", "tab.mark_cleaned", MarkCleaned(table=call.id("id", "table_not_found")), TableStatus))
 
 
 ROUTES = (
-    *_Tables("Tables", "/api/v1/tables", "pos", "table", TableBody, TableValues, lambda view: table_out(view, TableTab())).routes(),
-    *Section("Tables", "/api/v1/table-groups", "pos", "table_group", GroupBody, GroupValues, group_out).routes(),
+    *_Tables("Tables", "/api/v1/tables", TABLE, TableBody, TableValues, lambda view: table_out(view, TableTab())).routes(),
+    *Section("Tables", "/api/v1/table-groups", TABLE_GROUP, GroupBody, GroupValues, group_out).routes(),
     Route("POST", "/api/v1/tables/{id}/gang", "Tables", call_course, CourseBody),
     Route("POST", "/api/v1/tables/{id}/cleaned", "Tables", mark_cleaned),
 )

@@ -1,0 +1,227 @@
+"""``python -m libs.cli.docs``: the reference pages that are made from declarations. A test fails when they are not up to date."""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from libs.cli.reasons import reasons
+from libs.domain.errors import Kind
+from libs.domain.events import Event, known_events
+from libs.runtime.config import PROJECT
+from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
+
+REFERENCE: Final = PROJECT / "docs" / "reference"
+SERVICES: Final = ("auth", "inventory", "pos")
+# libraries do not know services, so what the pages tell of them is looked up by name
+ROUTES_MODULE: Final = "services.gateway.dikas.routes"
+ENVELOPE_MODULE: Final = "services.gateway.dikas.envelope"
+MADE: Final = "<!-- made by `python -m libs.cli.docs`; change the declarations, not this page -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Path → text of every generated page."""
+    return {REFERENCE / "errors.md": errors(), REFERENCE / "endpoints.md": endpoints(), REFERENCE / "events.md": events()}
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+# --- errors -------------------------------------------------------------------------------------------------------------------
+
+ERRORS: Final = """# Errors
+
+{made}
+Every refusal is an answer in the envelope: `message` is the headline, `errors` say what exactly is wrong, a sentence each. Nothing was
+changed, except after a 503 or 500 to a write: then it is unknown, and repeating it with the same `Idempotency-Key` is safe and tells.
+Texts are German; `Accept-Language: en` makes them English. Every answer carries `Theke-Trace`, as do the log lines of all services.
+
+## By status
+
+{statuses}
+## Refusals
+
+{refusals}
+## Fields
+
+With status 400 every field at fault is named, by its path in the body: `Feld 'items[0].quantity': …`, `Field 'items[0].quantity': …`.
+
+{fields}"""
+WHAT_TO_DO: Final[Mapping[Kind, str]] = {
+    Kind.INVALID: "mend the request",
+    Kind.UNAUTHENTICATED: "log in, or refresh the token",
+    Kind.FORBIDDEN: "ask somebody who may",
+    Kind.NOT_FOUND: "look it up again",
+    Kind.CONFLICT: "look at the present state and decide again",
+    Kind.GONE: "use another one",
+    Kind.PRECONDITION_FAILED: "read it again, then repeat",
+    Kind.TOO_LARGE: "send less at once",
+    Kind.UNPROCESSABLE: "change what was asked for, or take a new Idempotency-Key",
+    Kind.RATE_LIMITED: "wait as long as Retry-After says",
+    Kind.UNAVAILABLE: "repeat with the same Idempotency-Key after Retry-After",
+}
+
+
+def errors() -> str:
+    places = reasons()
+    envelope = importlib.import_module(ENVELOPE_MODULE)
+    kinds: dict[str, set[str]] = {}
+    for place in places:
+        kinds.setdefault(place.reason, set()).add(place.kind)
+    own = sorted(f"{status} {reason}" for reason, status in envelope.STATUS_OF_REASON.items())
+    statuses = [(str(envelope.STATUS[kind]), f"`{kind}`", WHAT_TO_DO[kind]) for kind in Kind]
+    statuses.append((" ".join(one.split()[0] for one in own), "of their own", ", ".join(f"`{one.split()[1]}`" for one in own)))
+    refusals = (
+        (f"`{reason}`", _status(reason, kinds.get(reason, set()), envelope), *_texts(reason))
+        for reason in sorted({*HEADLINES, *UNAVAILABLE})
+        if reason in kinds or reason == "invalid_fields"
+    )
+    fields = ((f"`{reason}`", text.de, text.en) for reason, text in sorted(FIELDS.items()))
+    return ERRORS.format(
+        made=MADE,
+        statuses=_table(("status", "kind", "what to do"), statuses),
+        refusals=_table(("reason", "status", "German", "English"), refusals),
+        fields=_table(("reason", "German", "English"), fields),
+    )
+
+
+def _status(reason: str, kinds: set[str], envelope: Any) -> str:
+    if reason in envelope.STATUS_OF_REASON:
+        return str(envelope.STATUS_OF_REASON[reason])
+    if reason == "invalid_fields":
+        return str(envelope.STATUS[Kind.INVALID])
+    return ", ".join(sorted({str(envelope.STATUS[Kind(kind)]) if kind != "field" else "400" for kind in kinds}))
+
+
+def _texts(reason: str) -> tuple[str, str]:
+    headline = HEADLINES.get(reason) or UNAVAILABLE[reason]
+    detail = DETAILS.get(reason, Text("", ""))
+    return ". ".join(filter(None, (headline.de, detail.de))), ". ".join(filter(None, (headline.en, detail.en)))
+
+
+# --- endpoints ----------------------------------------------------------------------------------------------------------------
+
+ENDPOINTS: Final = """# Endpoints
+
+{made}
+The DiKAS dialect. Bodies and answers are JSON in UTF-8; every answer has `data`, `isSuccess`, `message` and `errors`. Amounts are euros
+gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All but those marked *public* need `Authorization: Bearer`; every
+`GET` answers `HEAD` too. Every write takes an `Idempotency-Key` (up to {key_max} printable characters), except the public ones.
+
+| header | of a request |
+| --- | --- |
+| `Idempotency-Key` | repeat a write safely: same key and body, same answer, no second effect; another body: 422 |
+| `Theke-Register` | the register a payment is booked at, default `1`; each counts its receipts by itself |
+| `Theke-Instance` | the business, at a login; elsewhere checked against the token |
+| `Accept-Language` | `de` (default) or `en` |
+
+| header | of an answer |
+| --- | --- |
+| `Theke-Trace` | under this id the log lines of all services tell what happened |
+| `Theke-Projection: behind` | a write stands, but lists may not show it yet |
+| `Retry-After` | seconds until a repeat makes sense |
+
+{sections}"""
+
+
+def endpoints() -> str:
+    routes = importlib.import_module(ROUTES_MODULE).ROUTES
+    limits = importlib.import_module("services.gateway.limits")
+    sections: dict[str, list[tuple[str, ...]]] = {}
+    for route in routes:
+        access = " *(public)*" if route.public else ""
+        line = (f"{route.method} `{route.path}`{access}", str(route.status), _first_sentence(route.handler), _body(route))
+        sections.setdefault(route.section, []).append(line)
+    head = ("endpoint", "answers", "what", "body")
+    text = "\n".join(f"## {section}\n\n{_table(head, lines)}" for section, lines in sections.items())
+    return ENDPOINTS.format(made=MADE, key_max=limits.IDEMPOTENCY_KEY_MAX_CHARS, sections=text)
+
+
+def _first_sentence(thing: Any) -> str:
+    return _markdown(thing.__doc__).split(". ")[0].rstrip(".")
+
+
+def _markdown(docstring: str | None) -> str:
+    return " ".join((docstring or "").replace("``", "`").split())
+
+
+def _body(route: Any) -> str:
+    return ", ".join(_fields(route.body, set(route.required))) if route.body is not None else ""
+
+
+def _fields(type_: Any, required: set[str]) -> Iterable[str]:
+    hints = typing.get_type_hints(type_)
+    for field in msgspec.structs.fields(type_):
+        mark = "*" if field.required or field.encode_name in required else ""
+        inner = _item(hints[field.name])
+        below = f" [{{{', '.join(_fields(inner, set()))}}}]" if inner is not None else ""
+        yield f"`{field.encode_name}`{mark}{below}"
+
+
+def _item(type_: Any) -> Any:
+    """The struct of a list, or None."""
+    for one in (type_, *typing.get_args(type_)):
+        if typing.get_origin(one) in (list, tuple):
+            item = typing.get_args(one)[0]
+            return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
+    return None
+
+
+# --- events -------------------------------------------------------------------------------------------------------------------
+
+EVENTS: Final = """# Events
+
+{made}
+What the logs hold. *Published* events are declared in `libs/contracts` and leave Theke on `evt.<service>.<instance>.<aggregate>.<event>`;
+the others stay inside, on `int.…`. Amounts are minor units, decimals are written as text, times are UTC. A field with * is always there;
+one that is absent has its default.
+
+{services}"""
+
+
+def events() -> str:
+    by_service: dict[str, list[type[Event]]] = {service: [] for service in SERVICES}
+    for service in SERVICES:
+        importlib.import_module(f"services.{service}.service")
+    for class_ in known_events().values():
+        parts = class_.__module__.split(".")
+        service = parts[2] if parts[:2] == ["libs", "contracts"] else parts[1] if parts[0] == "services" else ""
+        if service in by_service:
+            by_service[service].append(class_)
+    return EVENTS.format(made=MADE, services="\n".join(_events_of(service, found) for service, found in by_service.items()))
+
+
+def _events_of(service: str, classes: list[type[Event]]) -> str:
+    rows = (
+        (
+            f"`{class_.TYPE}`",
+            str(class_.VERSION),
+            "published" if class_.__module__.startswith("libs.contracts.") else "inside",
+            _doc(class_),
+            ", ".join(f"`{field.encode_name}`{'*' if field.required else ''}" for field in msgspec.structs.fields(class_)),
+        )
+        for class_ in sorted(classes, key=lambda one: one.TYPE)
+    )
+    return f"## {service}\n\n{_table(('event', 'version', 'where', 'what', 'fields'), rows)}"
+
+
+def _doc(class_: type[Event]) -> str:
+    return "" if class_.__doc__ == Event.__doc__ else _markdown(class_.__doc__)
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        print(path.relative_to(PROJECT))
+
+
+if __name__ == "__main__":
+    main()

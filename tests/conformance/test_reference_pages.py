@@ -1,0 +1,40 @@
+"""The reference pages are made from declarations and kept in the tree: they must be what the declarations say today."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from libs.cli import docs
+from libs.cli.reasons import reasons
+from libs.domain.events import known_events
+from services.gateway.dikas.routes import ROUTES
+
+PAGES = docs.pages()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == PAGES[path], "run: python -m libs.cli.docs"
+
+
+def test_every_endpoint_is_described() -> None:
+    page = PAGES[docs.REFERENCE / "endpoints.md"]
+    for route in ROUTES:
+        line = next(line for line in page.splitlines() if f"| {route.method} `{route.path}`" in line)
+        assert len(line.split("|")[3].strip()) > 2, line
+
+
+def test_every_refusal_is_described() -> None:
+    page = PAGES[docs.REFERENCE / "errors.md"]
+    described = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert {one.reason for one in reasons()} <= described
+
+
+def test_every_event_of_the_services_is_described() -> None:
+    page = PAGES[docs.REFERENCE / "events.md"]
+    ours = {type_ for type_, class_ in known_events().items() if class_.__module__.split(".")[0] in ("libs", "services")}
+    assert ours
+    assert ours == set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE))
