@@ -1,0 +1,174 @@
+"""A whole Theke as processes of its own, started as ``make run`` does, for those who want to do it harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from libs.runtime import endpoints
+from libs.runtime.children import is_running
+from libs.runtime.config import PROJECT
+from libs.runtime.endpoints import Child, Endpoints, NotRunning
+
+START_WITHIN_S: Final = 90.0
+RETURN_WITHIN_S: Final = 60.0
+STOP_WITHIN_S: Final = 30.0  # given up after; what is promised is less
+LOOK_EVERY_S: Final = 0.01
+LOG_TAIL_BYTES: Final = 6_000
+READY: Final = b"Theke is ready"
+
+
+class House:
+    """``open`` and ``close`` may alternate: the state directory stays."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.data = directory / "state"
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._opened = 0
+
+    @classmethod
+    def on_new_ground(cls) -> House:
+        directory = Path(tempfile.mkdtemp(prefix="theke-chaos-"))
+        directory.chmod(0o711)  # as root, Postgres runs as another account and has to get in
+        return cls(directory)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def known(self) -> Endpoints:
+        return endpoints.read(self.data)
+
+    async def open(self) -> None:
+        """Start it and wait until it says that it is ready."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("THEKE_")}
+        settings = {"THEKE_DEMO": "1", "THEKE_DATA": str(self.data), "THEKE_PORT": str(self.port), "THEKE_LOG_LEVEL": "info"}
+        self._opened += 1
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "libs.cli.main", "up"],
+                cwd=PROJECT, env={**own, **settings}, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_WITHIN_S
+        while READY not in self._log.read_bytes():
+            assert self._process.poll() is None, f"theke ended with {self._process.returncode}:\n{self.log_tail()}"
+            assert time.monotonic() < deadline, f"theke was not ready within {START_WITHIN_S:g} s:\n{self.log_tail()}"
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> float:
+        """Ctrl-C. The seconds it took to end."""
+        assert self._process is not None, "not open"
+        since = time.monotonic()
+        self._process.send_signal(signal.SIGINT)
+        code = await asyncio.to_thread(self._process.wait, STOP_WITHIN_S)
+        assert code == 0, f"theke ended with {code}:\n{self.log_tail()}"
+        self._process = None
+        return time.monotonic() - since
+
+    async def power_cut(self) -> None:
+        """The supervisor is killed and takes everything with it; opening again may have to wait for the last of them."""
+        assert self._process is not None, "not open"
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait, STOP_WITHIN_S)
+        self._process = None
+
+    def demolish(self) -> None:
+        """End whatever still runs, and remove the state."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_WITHIN_S)
+            self._process = None
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while time.monotonic() < deadline and any(child.pid and is_running(child.pid) for child in self._children()):
+            time.sleep(0.05)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def restarts(self, name: str) -> int:
+        return self._child(name).restarts
+
+    async def pid(self, name: str) -> int:
+        """The process id of a child that lives now, waiting for it if it is between two lives."""
+        deadline = time.monotonic() + RETURN_WITHIN_S
+        while not self._is_mine(self._child(name).pid):
+            assert time.monotonic() < deadline, f"{name} did not come back within {RETURN_WITHIN_S:g} s:\n{self.log_tail()}"
+            await asyncio.sleep(LOOK_EVERY_S)
+        found = self._child(name).pid
+        assert found is not None
+        return found
+
+    def signal(self, pid: int, number: signal.Signals) -> None:
+        """To a process of this house, if it still lives."""
+        if pid == self.known.supervisor_pid or self._is_mine(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    async def kill(self, name: str) -> int:
+        """kill -9. How often it had been restarted before; ``returned`` wants to know."""
+        pid = await self.pid(name)
+        before = self.restarts(name)
+        self.signal(pid, signal.SIGKILL)
+        return before
+
+    async def returned(self, name: str, before: int) -> None:
+        """Wait until the supervisor has started it again."""
+        deadline = time.monotonic() + RETURN_WITHIN_S
+        while not (self.restarts(name) > before and self._child(name).pid is not None):
+            assert time.monotonic() < deadline, f"{name} was not restarted within {RETURN_WITHIN_S:g} s:\n{self.log_tail()}"
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def lose_stream_volume(self) -> int:
+        """NATS dies and its disk with it; the supervisor looks away until the disk is empty."""
+        pid = await self.pid("nats")
+        supervisor = self.known.supervisor_pid
+        self.signal(supervisor, signal.SIGSTOP)
+        try:
+            before = await self.kill("nats")
+            while is_running(pid):  # noqa: ASYNC110 - nothing tells of its end
+                await asyncio.sleep(LOOK_EVERY_S)
+            shutil.rmtree(self.data / "nats" / "jetstream")
+        finally:
+            self.signal(supervisor, signal.SIGCONT)
+        return before
+
+    def log_tail(self) -> str:
+        return self._log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / f"theke-{self._opened}.log"
+
+    def _children(self) -> tuple[Child, ...]:
+        try:
+            return self.known.children
+        except NotRunning:
+            return ()
+
+    def _child(self, name: str) -> Child:
+        return next(child for child in self.known.children if child.name == name)
+
+    def _is_mine(self, pid: int | None) -> bool:
+        """Whether this process lives and is a child of this house's supervisor: nobody else's is ever signalled."""
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return status[0] != "Z" and int(status[1]) == self.known.supervisor_pid
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

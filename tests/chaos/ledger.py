@@ -1,0 +1,46 @@
+"""What the tills remember: everything Theke has ever promised them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Promise:
+    """An answer of 201: ``data`` as it came, under the key it was asked with. ``behind``: query tables may not show it yet."""
+
+    key: str
+    data: dict[str, Any]
+    behind: bool = False
+
+    @property
+    def id(self) -> str:
+        return str(self.data["id"])
+
+
+def cents(amount: Decimal | int) -> int:
+    """Euros as the API writes them, in minor units."""
+    scaled = Decimal(amount) * 100
+    assert scaled == int(scaled), f"{amount} has more than cents"
+    return int(scaled)
+
+
+@dataclass
+class Ledger:
+    """``receipts`` and ``orders`` by key; ``refused``: key → status of a final refusal; ``open``: keys without a final answer;
+    ``faults``: answers that should not be possible; ``longest_s``: the longest a till stood waiting."""
+
+    receipts: dict[str, Promise] = field(default_factory=dict)
+    orders: dict[str, Promise] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    open: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    repeats: int = 0
+    behind: int = 0
+    longest_s: float = 0.0
+
+    def gross(self) -> int:
+        """Minor units of all promised receipts."""
+        return sum(cents(promise.data["gross"]) for promise in self.receipts.values())

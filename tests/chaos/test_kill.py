@@ -1,0 +1,135 @@
+"""kill -9 in the middle of an evening. No test relies on hitting a moment: whatever was hit, the same things must hold afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.chaos.check import check
+from tests.chaos.faults import PROCESSES, frozen, killed, prober
+from tests.chaos.house import House
+from tests.chaos.ledger import Ledger
+from tests.chaos.tills import STAFF, Counter, Till, counter, load
+
+SEED = 20_260_301
+TILLS = 8
+BETWEEN_KILLS_S = 0.5
+FROZEN_S = 3.0
+STOP_PROMISED_S = 5.0
+ANSWERS_LOST = 24
+SENDING_PAUSE_S = 0.002
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[House]:
+    house = House.on_new_ground()
+    yield house
+    house.demolish()
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    """What this house has promised since it was opened, over all tests of this file."""
+    return Ledger()
+
+
+@pytest.fixture(scope="module")
+async def house(built: House) -> House:
+    await built.open()
+    return built
+
+
+@pytest.fixture
+async def tills(house: House, ledger: Ledger) -> AsyncIterator[Counter]:
+    async with counter(house.url, ledger) as opened:
+        yield opened
+
+
+async def test_an_order_asked_for_again_while_its_lines_are_open_is_answered_again(house: House, ledger: Ledger, tills: Counter) -> None:
+    till = Till(tills, STAFF[0], "again", random.Random(1))
+    first = await till.order(tills.tables[0], key="again")
+    second = await till.order(tills.tables[0], key="again")
+    assert first is not None
+    assert first == second
+    await till.pay(tills.tables[0])
+    await check(house, ledger)
+
+
+async def test_every_process_killed_in_turn_under_load_loses_no_receipt_and_makes_none_twice(
+    house: House, ledger: Ledger, tills: Counter
+) -> None:
+    victims = random.Random(SEED).sample(PROCESSES, len(PROCESSES))
+    probe = prober(tills, "kill")
+    async with load(tills, "kill", tills=TILLS, seed=SEED):
+        for victim in victims:
+            await asyncio.sleep(BETWEEN_KILLS_S)
+            await killed(house, victim, probe)
+    await check(house, ledger)
+
+
+async def test_what_was_answered_is_still_read_after_postgres_lost_the_last_rows_of_the_tables(
+    house: House, ledger: Ledger, tills: Counter
+) -> None:
+    """Query tables are written without waiting for the disk: a crash may take back what readers have already seen."""
+    sellers = [Till(tills, STAFF[0], f"crash-{number}", random.Random(number)) for number in range(ANSWERS_LOST)]
+    promises = await asyncio.gather(*(till.sell() for till in sellers))
+    restarts = await house.kill("postgres")
+    for till, promise in zip(sellers, promises, strict=True):
+        assert promise is not None
+        assert await till.read(f"receipts/{promise.id}") == promise.data
+    await house.returned("postgres", restarts)
+    assert await prober(tills, "after the crash").sell() is not None
+    await check(house, ledger)
+
+
+@pytest.mark.parametrize("victim", ["gateway", "pos"])
+async def test_answers_lost_at_any_step_make_one_sale_each_after_the_retry(
+    house: House, ledger: Ledger, tills: Counter, victim: str
+) -> None:
+    """Sales are sent one every two milliseconds and the victim dies amid them, so that each is caught at another step."""
+    before = len(ledger.receipts)
+    sales = []
+    for number in range(ANSWERS_LOST):
+        till = Till(tills, STAFF[number % len(STAFF)], f"lost-{victim}-{number}", random.Random(number))
+        sales.append(asyncio.create_task(till.sell()))
+        await asyncio.sleep(SENDING_PAUSE_S)
+        if number == ANSWERS_LOST // 2:
+            restarts = await house.kill(victim)
+    promises = await asyncio.gather(*sales)
+    await house.returned(victim, restarts)
+    assert len({promise.id for promise in promises if promise is not None}) == ANSWERS_LOST
+    assert len(ledger.receipts) == before + ANSWERS_LOST
+    await check(house, ledger)
+
+
+async def test_a_till_service_frozen_for_seconds_answers_everybody_once_when_it_wakes(house: House, ledger: Ledger, tills: Counter) -> None:
+    async with load(tills, "frozen", tills=TILLS, seed=SEED):
+        await asyncio.sleep(BETWEEN_KILLS_S)
+        await frozen(house, "pos", FROZEN_S)
+    await check(house, ledger)
+
+
+async def test_ctrl_c_under_load_stops_within_five_seconds_and_the_next_start_goes_on_with_the_next_number(
+    house: House, ledger: Ledger, tills: Counter
+) -> None:
+    async with load(tills, "evening", tills=TILLS, seed=SEED):
+        await asyncio.sleep(BETWEEN_KILLS_S)
+        stopped_in = await house.close()
+        await house.open()
+    assert stopped_in <= STOP_PROMISED_S
+    last = max(promise.data["number"] for promise in ledger.receipts.values())
+    next_sale = await prober(tills, "morning").sell()
+    assert next_sale is not None
+    assert next_sale.data["number"] == last + 1
+    await check(house, ledger)
+
+
+async def test_the_check_finds_a_receipt_that_only_a_till_knows(house: House, ledger: Ledger, tills: Counter) -> None:
+    promise = await prober(tills, "forger").sell()
+    assert promise is not None
+    forged = Ledger(receipts={**ledger.receipts, "forged": promise}, orders=ledger.orders)
+    with pytest.raises(AssertionError, match="acknowledged but not in the log"):
+        await check(house, forged)
