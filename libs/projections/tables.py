@@ -6,7 +6,6 @@ Isolation between instances is enforced here: a statement in which a named table
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any
@@ -20,12 +19,9 @@ from libs.eventstore.log import LOST
 log = structlog.get_logger(__name__)
 
 POOL_MAX_CONNECTIONS = 4
-STREAMS_MAX = 2  # so that readers of long lists who are slow never keep the tills from asking
-STREAM_TURN_WITHIN_S = 3.0
 CONNECT_TIMEOUT_S = 3.0
 QUERY_TIMEOUT_MS = 10_000
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000  # a reader that stops pulling gives its snapshot back
-CURSOR_ROWS = 500
+PAGE_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
 NUL = "\x00"
 
@@ -76,7 +72,6 @@ class Tables:
         self._names: dict[tuple[str, str], str] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
-        self._streams = asyncio.Semaphore(STREAMS_MAX)
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -89,7 +84,6 @@ class Tables:
             server_settings={
                 "application_name": f"theke {self._service} reads",
                 "statement_timeout": str(QUERY_TIMEOUT_MS),
-                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
                 "default_transaction_read_only": "on",
                 "jit": "off",
             },
@@ -136,30 +130,16 @@ class Tables:
         rows = await self.fetch(statement, instance, *arguments)
         return rows[0] if rows else None
 
-    async def stream(self, statement: Statement, instance: int, *arguments: Any) -> AsyncIterator[list[Any]]:
-        """Rows in pieces of CURSOR_ROWS, from one snapshot, however many there are. STREAMS_MAX at once: one is open as long as whoever
-        pulls it takes, and the other connections are for what cannot wait."""
-        try:
-            async with self._turn(), self._acquired() as connection, connection.transaction(readonly=True):
-                text = await self._resolve(connection, statement.text, statement.tables)
-                cursor = await connection.cursor(text, instance, *arguments)
-                while rows := await cursor.fetch(CURSOR_ROWS):
-                    yield rows
-        except LOST as error:
-            raise unavailable("read_database_unreachable") from error
-
-    @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """One of STREAMS_MAX. Raises ``unavailable`` if none gets free in time."""
-        try:
-            async with asyncio.timeout(STREAM_TURN_WITHIN_S):
-                await self._streams.acquire()
-        except TimeoutError:
-            raise unavailable("overloaded", 1.0) from None
-        try:
-            yield
-        finally:
-            self._streams.release()
+    async def stream(self, statement: Statement, instance: int, *arguments: Any, by: str, first: Any = 0) -> AsyncIterator[list[Any]]:
+        """Rows in pieces of PAGE_ROWS, however many there are. The statement orders by its column ``by``; its last two parameters are
+        the value of that column behind which it begins, and how many rows it gives. No connection is held between pieces, so whoever
+        pulls slowly is in nobody's way; a row changed meanwhile shows as it is when its piece is read."""
+        behind = first
+        while rows := await self.fetch(statement, instance, *arguments, behind, PAGE_ROWS):
+            yield rows
+            if len(rows) < PAGE_ROWS:
+                return
+            behind = rows[-1][by]
 
     def _acquired(self) -> Any:
         if self._pool is None:

@@ -73,7 +73,7 @@ class RecordQueries:
         )
         self._fields = record.fields
         self.by_key = Statement(f"select {columns} from {table} where t.instance = $1 and t.key = $2")
-        self.all = Statement(f"select {columns} from {table} where t.instance = $1 order by t.id")
+        self.all = Statement(f"select {columns} from {table} where t.instance = $1 and t.id > $2 order by t.id limit $3")
 
     def view(self, row: Any) -> RecordView:
         values = {}

@@ -49,7 +49,7 @@ def _queries(records: Records) -> tuple[Query, Query]:
         return statements.view(row)
 
     async def list_(ask: Ask) -> AsyncIterator[list[Any]]:
-        async for rows in ask.tables.stream(statements.all, ask.instance):
+        async for rows in ask.tables.stream(statements.all, ask.instance, by="id"):
             yield [statements.view(row) for row in rows]
 
     return Query(f"{name}.get", ByKey, get, permission), Query(f"{name}.list", All, list_, permission, stream=True)

@@ -319,6 +319,6 @@ def main(service: Service) -> None:
     logs.configure(service.name, settings.log_level)
     try:
         uvloop.run(_serve(service, settings))
-    except LOST as error:
+    except (DomainError, *LOST) as error:
         log.error("cannot start", service=service.name, error=str(error) or type(error).__name__)
         raise SystemExit(1) from error

@@ -27,7 +27,10 @@ USER: Final = Statement(
     "from {auth.users} u where u.instance = $1 and u.key = $2"
 )
 CREDENTIAL: Final = Statement("select c.secret from {auth.credentials} c where c.instance = $1 and c.key = $2")
-REVOKED: Final = Statement("select r.key, r.valid_from from {auth.revocations} r where r.instance = $1 and r.valid_from > $2")
+REVOKED: Final = Statement(
+    "select r.key, r.valid_from from {auth.revocations} r where r.instance = $1 and r.valid_from > $2 "
+    "and r.key > $3 order by r.key limit $4"
+)
 
 _roles = msgspec.json.Decoder(tuple[str, ...])
 
@@ -69,7 +72,7 @@ async def revocations(ask: Ask) -> AsyncIterator[list[Revocation]]:
         raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "operate"})
     since = SystemClock().now() - timedelta(seconds=2 * ACCESS_TOKEN_LIFE_S)
     for instance in await instances(ask.tables):
-        async for rows in ask.tables.stream(REVOKED, instance.id, since):
+        async for rows in ask.tables.stream(REVOKED, instance.id, since, by="key", first=""):
             yield [Revocation(instance=instance.id, subject=row["key"], valid_from=row["valid_from"]) for row in rows]
 
 

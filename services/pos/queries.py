@@ -21,11 +21,12 @@ _OPEN_LINES = Statement(
     "select l.table_key, l.order_key, l.staff, l.placed_at, l.open_quantity, l.open_amount, l.line "
     "from {pos.open_lines} l where l.instance = $1 and l.table_key = $2 order by l.position, l.line->>'id'"
 )
-_RECEIPT = "select r.document, r.void_receipt from {pos.receipts} r where r.instance = $1"
+_RECEIPT = "select r.document, r.void_receipt, r.position from {pos.receipts} r where r.instance = $1"
 _RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
 _RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and r.register = $2 and r.number = $3")
 _RECEIPTS = Statement(
-    f"{_RECEIPT} and ($2::timestamptz is null or r.date >= $2) and ($3::timestamptz is null or r.date <= $3) order by r.position"
+    f"{_RECEIPT} and ($2::timestamptz is null or r.date >= $2) and ($3::timestamptz is null or r.date <= $3) "
+    "and r.position > $4 order by r.position limit $5"
 )
 
 _receipts = msgspec.json.Decoder(Receipt)
@@ -75,7 +76,7 @@ async def open_lines(ask: Ask) -> list[OpenLine]:
 
 
 async def receipts(ask: Ask) -> AsyncIterator[list[Receipt]]:
-    async for rows in ask.tables.stream(_RECEIPTS, ask.instance, ask.body.since, ask.body.until):
+    async for rows in ask.tables.stream(_RECEIPTS, ask.instance, ask.body.since, ask.body.until, by="position"):
         yield [_receipt(row) for row in rows]
 
 
