@@ -41,8 +41,11 @@ def public_directory(prefix: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """A test that sets up logging writes to its own captured output; the next one must not."""
+    """A test that sets up logging writes to its own captured output; the next one must not. Tracebacks are plain: drawing the locals of a
+    single one takes seconds, in which the loop stands still."""
     handlers, level = logging.root.handlers[:], logging.root.level
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     yield
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers

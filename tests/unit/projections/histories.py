@@ -1,0 +1,130 @@
+"""Histories as deciders make them: evenings at tables and tills, and records that come, change and go. The same seed, the same history."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from libs.contracts.pos.commands import Item
+from libs.domain.decider import Command, CommandType
+from libs.domain.errors import DomainError
+from libs.domain.events import Recorded
+from libs.domain.principal import system
+from libs.records.engine import Change, Create, Delete, Records
+from services.inventory.records import ARTICLES, GROUPS
+from tests.unit.given import NOON, Outcome, given
+from tests.unit.pos import inn
+
+INSTANCE = 17
+TABLES = ("tbl_1", "tbl_clean")
+
+
+def evening(seed: int, steps: int = 25) -> list[Recorded]:
+    """Orders, part payments, sales, voids, courses and cleaned tables; what a decider refuses does not happen."""
+    dice = random.Random(seed)
+    at: Any = given()
+    for _ in range(steps):
+        done = _step(dice, at)
+        if done.error is None:
+            at = done
+    recorded: list[Recorded] = at.log.recorded
+    return recorded
+
+
+def _step(dice: random.Random, at: Any) -> Outcome:
+    table = dice.choice(TABLES)
+    things = [_thing(dice), _thing(dice)]
+    match dice.randrange(10):
+        case 0 | 1 | 2 | 3:
+            return inn.order(at, table, *things)
+        case 4 | 5:
+            return inn.pay(at, table)
+        case 6:
+            return inn.pay(at, table, items=_part(dice, at, table))
+        case 7:
+            return inn.sell(*things, at=at, payments=(inn.card(),))
+        case 8:
+            issued = [event.data.receipt for event in at.log.recorded if event.type == "receipt.issued"]
+            return at.when(inn.VOID, inn.VOID.body(receipt=dice.choice(issued or ["bon_none"])), facts=inn.FACTS)
+        case _:
+            if dice.random() < 0.5:
+                return at.when(inn.CALL_COURSE, inn.CALL_COURSE.body(table=table, course=dice.choice((1, 2))), facts=inn.FACTS)
+            return at.when(inn.MARK_CLEANED, inn.MARK_CLEANED.body(table=table), facts=inn.FACTS)
+
+
+def _thing(dice: random.Random) -> Item:
+    return inn.item(dice.choice(("cola", "soup", "burger")), dice.choice(("1", "2", "0.5")), course=dice.choice((None, 1, 2)))
+
+
+def _part(dice: random.Random, at: Any, table: str) -> list[tuple[str, str | None]]:
+    orders = [event.data for event in at.log.recorded if event.type == "tab.order_placed" and event.data.table == table]
+    ordered = [line.id for order in orders for line in order.lines]
+    chosen = dice.sample(ordered, min(len(ordered), 2)) or ["obn_none"]
+    return [(line, dice.choice((None, "0.5", "1"))) for line in chosen]
+
+
+class RecordLog:
+    """Records of one service as its log would hold them."""
+
+    def __init__(self) -> None:
+        self.recorded: list[Recorded] = []
+        self._states: dict[str, Any] = {}
+        self._ids: dict[str | None, int] = {}
+
+    def do(self, type_: CommandType, body: Any, id_: UUID, facts: Any = ()) -> Any:
+        """The command's answer. Raises its refusal."""
+        command = Command(id_, NOON, system(INSTANCE, "records"), body)
+        refs = type_.streams(command)
+        states = {ref.name: self._states.get(ref.name, ref.aggregate.initial) for ref in refs}
+        decision = type_.decide(states, command, facts)
+        for stream, events in decision.writes.items():
+            aggregate = next(ref.aggregate for ref in refs if ref.name == stream)
+            for event in events:
+                number = self._ids[event.series()] = self._ids.get(event.series(), 0) + 1
+                version = sum(earlier.stream == stream for earlier in self.recorded) + 1
+                numbered = number if event.series() else None
+                made = Recorded(INSTANCE, len(self.recorded) + 1, stream, version, id_, event.TYPE, event, NOON, numbered, "usr_anna")
+                self.recorded.append(made)
+                states[stream] = self._states[stream] = aggregate.evolve(states[stream], made)
+        return type_.reply(states, command, self.recorded)
+
+
+def commands_of(records: Records) -> dict[str, CommandType]:
+    """``create``, ``change`` and ``delete`` of a record type."""
+    return {type_.name.rpartition(".")[2]: type_ for type_ in records.commands()}
+
+
+def stock_taking(seed: int, steps: int = 30) -> list[Recorded]:
+    """Article groups and articles made, changed and deleted."""
+    dice, log = random.Random(seed), RecordLog()
+    keys: dict[Records, list[str]] = {GROUPS: [], ARTICLES: []}
+    for _ in range(steps):
+        records = dice.choice((GROUPS, ARTICLES))
+        types, own = commands_of(records), keys[records]
+        id_ = UUID(int=dice.getrandbits(128))
+        try:
+            match dice.randrange(5):
+                case 0 | 1:
+                    own.append(log.do(types["create"], Create(values=_values(dice, records, keys)), id_).key)
+                case 2 | 3:
+                    log.do(types["change"], Change(key=dice.choice(own or ["x"]), values=_changes(dice, records, keys)), id_)
+                case _:
+                    log.do(types["delete"], Delete(key=dice.choice(own or ["x"])), id_, facts=False)
+        except DomainError:
+            continue
+    return log.recorded
+
+
+def _values(dice: random.Random, records: Records, keys: dict[Records, list[str]]) -> dict[str, Any]:
+    if records is GROUPS:
+        return {"name": f"Gruppe {dice.randint(1, 9)}", "sort_order": dice.randint(0, 5)}
+    options = [{"id": "x", "name": "extra", "price": "1.20"}] if dice.random() < 0.5 else []
+    price = str(Decimal(dice.randint(1, 2_000)).scaleb(-2))
+    return {"name": "Ware", "price": price, "tax_class": 0, "group_key": dice.choice(keys[GROUPS] or ["artgrp_none"]), "options": options}
+
+
+def _changes(dice: random.Random, records: Records, keys: dict[Records, list[str]]) -> dict[str, Any]:
+    given_ = {**_values(dice, records, keys), "is_active": dice.choice((True, False, None)), "colour": dice.choice((None, "rot"))}
+    return {name: given_[name] for name in dice.sample(list(given_), 2)}
