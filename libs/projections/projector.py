@@ -189,7 +189,11 @@ class Projector:
                 "application_name": f"theke {self._service} projector",
                 "synchronous_commit": "off",
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                "plan_cache_mode": "force_custom_plan",
+                # a batch's statement is planned once; index probes only, whatever the planner believed when the tables were empty
+                "plan_cache_mode": "force_generic_plan",
+                "enable_seqscan": "off",
+                "enable_hashjoin": "off",
+                "enable_mergejoin": "off",
                 "jit": "off",
             },
         )
