@@ -8,7 +8,7 @@ import pytest
 
 from libs.domain.errors import DomainError, Kind
 from libs.eventstore import batcher
-from tests.integration.eventstore.boxes import Appends, Fill, Issue, Place, Work, assert_sound, everything, holding_the_lock, working
+from tests.integration.eventstore.boxes import Appends, Fill, Issue, Move, Place, Work, assert_sound, everything, holding_the_lock, working
 
 BIG_NOTE = "x" * 200_000
 
@@ -58,6 +58,16 @@ async def test_two_processes_on_one_stream_retry_until_all_are_counted(place: Pl
         await asyncio.gather(*(work.do(Fill("shared")) for work in (one, other) for _ in range(40)))
         assert (await one.answer(Fill("shared"))).amount == 81
         await assert_sound(other.log)
+
+
+async def test_commands_do_not_overtake_each_other_at_a_stream(place: Place) -> None:
+    """The second waits for the first, the third for the second, though the third could have gone with the first."""
+    async with working(place, start=False) as work:
+        chain = [work.answer(Fill("a", 5)), work.answer(Move("a", "b")), work.answer(Move("b", "c"))]
+        submitted = [asyncio.create_task(one) for one in chain]
+        await asyncio.sleep(0)
+        work.batcher.start()
+        assert (await asyncio.gather(*submitted))[1:] == [(0, 5), (0, 5)]
 
 
 async def test_a_batch_takes_at_most_its_number_of_commands(place: Place) -> None:

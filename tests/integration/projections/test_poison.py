@@ -110,7 +110,7 @@ async def test_the_hold_of_an_old_revision_does_not_hold_the_new_one(reading: Re
     roomy = shelves(revision=2)
     roomy.tables[0].columns["amount"] = "bigint"  # type: ignore[index]
     async with reading.projecting(log, roomy) as projector:
-        assert await projector.wait(1, 2, 10)
+        await settled(projector, log.append(*stock("a", 1)))
 
 
 async def test_a_newer_event_is_no_poison(reading: Reading) -> None:
