@@ -36,6 +36,7 @@ TABS: Final = Projection(
                 "table_key": "text",
                 "order_key": "text",
                 "position": "bigint",
+                "ordinal": "int",
                 "staff": "text",
                 "placed_at": "timestamptz",
                 "open_quantity": "numeric",
@@ -93,13 +94,14 @@ def order_placed(rows: Rows, event: Recorded) -> None:
         open_amount=tab["open_amount"] + sum(line.total for line in placed.lines),
         occupied_at=tab["occupied_at"] or placed.at,
     )
-    for line in placed.lines:
+    for ordinal, line in enumerate(placed.lines):
         rows.put(
             "open_lines",
             line.id,
             table_key=placed.table,
             order_key=placed.order,
             position=event.position,
+            ordinal=ordinal,
             staff=placed.staff,
             placed_at=placed.at,
             open_quantity=line.quantity,

@@ -19,7 +19,7 @@ _TABS = Statement("select t.key, t.state, t.course, t.open_lines, t.open_amount,
 _TAB = Statement(f"{_TABS.text} and t.key = $2")
 _OPEN_LINES = Statement(
     "select l.table_key, l.order_key, l.staff, l.placed_at, l.open_quantity, l.open_amount, l.line "
-    "from {pos.open_lines} l where l.instance = $1 and l.table_key = $2 order by l.position, l.line->>'id'"
+    "from {pos.open_lines} l where l.instance = $1 and l.table_key = $2 order by l.position, l.ordinal"
 )
 _RECEIPT = "select r.document, r.void_receipt, r.position from {pos.receipts} r where r.instance = $1"
 _RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")

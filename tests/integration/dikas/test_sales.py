@@ -300,6 +300,14 @@ async def test_an_order_answers_with_an_id_per_item(inn: Inn) -> None:
     assert (still_open["openQuantity"], still_open["openAmount"]) == (2, D("34.92"))
 
 
+async def test_open_items_stand_in_the_order_they_were_placed_and_not_in_that_of_their_ids(inn: Inn) -> None:
+    till, table = await inn.till("Waiter"), inn.tables[1]
+    placed = [await till.order(table, *(free_item(f"Gericht {number}", "1.00", 1) for number in range(40))) for _ in range(2)]
+    ids = [one["id"] for order in placed for one in order["items"]]
+    assert sorted(ids[:40]) != ids[:40]  # base 32 writes digits behind letters, so ids alone would not do
+    assert [one["id"] for one in await till.open_items(table)] == ids
+
+
 async def test_selected_items_and_parts_of_items(inn: Inn) -> None:
     """Three guests share: what is paid in parts adds up to the whole, whatever the cents do."""
     till, table = await inn.till(), inn.tables[1]
