@@ -55,13 +55,6 @@ def round_half_up(value: Decimal) -> int:
     return int(value.quantize(_ONE, rounding=ROUND_HALF_UP))
 
 
-def minor_of(amount: Decimal, currency: str = "EUR") -> int | None:
-    """Minor units of a decimal amount, or None if it has more places than the currency has or is out of bounds."""
-    scaled = amount.scaleb(MINOR_DIGITS[currency])
-    whole = int(scaled)
-    return whole if scaled == whole and abs(whole) <= MAX_MINOR else None
-
-
 @lru_cache(maxsize=PRODUCTS_KNOWN_MAX)
 def times(price: Decimal, quantity: Decimal, currency: str = "EUR") -> Money:
     """Price × quantity, rounded half up (away from zero for negatives) to minor units."""

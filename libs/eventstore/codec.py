@@ -63,7 +63,8 @@ def decode(type_: str, version: int, data: bytes) -> Event:
         decoder = _decoders.get(cls)
         if decoder is None:
             decoder = _decoders[cls] = msgspec.json.Decoder(cls)
-        return decoder.decode(data)  # type: ignore[no-any-return]
+        event: Event = decoder.decode(data)
+        return event
     lifted: dict[str, Any] = msgspec.json.decode(data)
     for step in range(version, cls.VERSION):
         lift = _upcasters.get((type_, step))

@@ -87,6 +87,7 @@ class Services:
             deadline=STREAM_SILENCE_MAX_S,
             trace=trace,
         )
+        # the type checker takes neither a list of a type made at run time, nor an iterator for the generator that it is
         decoder = _decoder(list[item])  # type: ignore[valid-type]
         async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
             async for piece in open_pieces:

@@ -122,7 +122,7 @@ def _json(call: Call, status: int, body: bytes) -> web.Response:
 
 async def _stream(call: Call, pieces: AsyncIterator[list[Any]]) -> web.StreamResponse:
     """A list of any length. The first piece is asked for before the status is sent, so a refusal still has its own."""
-    async with contextlib.aclosing(pieces):  # type: ignore[type-var]
+    async with contextlib.aclosing(pieces):  # type: ignore[type-var]  # routes say iterator, all of them are generators
         first: list[Any] = await anext(pieces, [])
         response = web.StreamResponse(headers=_headers(call))
         if call.request.method == "HEAD":
