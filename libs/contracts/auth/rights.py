@@ -6,20 +6,24 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from libs.contracts.inventory.records import ARTICLES
-from libs.contracts.pos.permissions import ORDERS, PAYMENTS, TABLES, VOIDS
+from libs.contracts.pos.permissions import DAY_CLOSE, ORDERS, OWN_VOIDS, PAYMENTS, REPORTS, SETTINGS, SHIFTS, TABLES, TRANSFER, VOIDS
 
 STAFF: Final = "auth.staff"
 
 READ: Final = False
 WRITE: Final = True
 
+_HOUSE: Final = (ARTICLES, TABLES, ORDERS, PAYMENTS, VOIDS, OWN_VOIDS, TRANSFER, SHIFTS, DAY_CLOSE, REPORTS, SETTINGS)
+_FLOOR: Final = {ARTICLES: READ, TABLES: READ, ORDERS: WRITE, PAYMENTS: WRITE, TRANSFER: WRITE}
+_DISPLAY: Final = {ARTICLES: READ, TABLES: READ, ORDERS: READ}
+
 ROLES: Final[Mapping[str, Mapping[str, bool]]] = {
-    "Admin": {STAFF: WRITE, ARTICLES: WRITE, TABLES: WRITE, ORDERS: WRITE, PAYMENTS: WRITE, VOIDS: WRITE},
-    "Manager": {STAFF: READ, ARTICLES: WRITE, TABLES: WRITE, ORDERS: WRITE, PAYMENTS: WRITE, VOIDS: WRITE},
-    "Cashier": {ARTICLES: READ, TABLES: READ, ORDERS: WRITE, PAYMENTS: WRITE},
-    "Waiter": {ARTICLES: READ, TABLES: READ, ORDERS: WRITE, PAYMENTS: WRITE},
-    "Kitchen": {ARTICLES: READ, TABLES: READ, ORDERS: READ},
-    "Bar": {ARTICLES: READ, TABLES: READ, ORDERS: READ},
+    "Admin": {STAFF: WRITE, **dict.fromkeys(_HOUSE, WRITE)},
+    "Manager": {**dict.fromkeys(_HOUSE, WRITE), STAFF: READ},
+    "Cashier": {**_FLOOR, OWN_VOIDS: WRITE, SHIFTS: WRITE},
+    "Waiter": _FLOOR,
+    "Kitchen": _DISPLAY,
+    "Bar": _DISPLAY,
 }
 
 

@@ -6,5 +6,11 @@ from typing import Final
 
 ORDERS: Final = "pos.orders"
 PAYMENTS: Final = "pos.payments"
-VOIDS: Final = "pos.voids"
+VOIDS: Final = "pos.voids"  # of anybody's receipts
+OWN_VOIDS: Final = "pos.own_voids"  # of receipts one issued oneself
 TABLES: Final = "pos.tables"
+TRANSFER: Final = "pos.transfer"  # a table to another waiter
+SHIFTS: Final = "pos.shifts"  # settling shifts
+DAY_CLOSE: Final = "pos.day_close"
+REPORTS: Final = "pos.reports"
+SETTINGS: Final = "pos.settings"
