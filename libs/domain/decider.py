@@ -47,11 +47,13 @@ class Command(msgspec.Struct, Generic[B], frozen=True):
 
 
 class StreamRef(msgspec.Struct, frozen=True):
-    """A stream a command reads and may write. ``new``: it must not exist yet, so it is not loaded."""
+    """A stream a command reads and may write. ``new``: it must not exist yet, so it is not loaded. ``reads``: it is never written by
+    this command, so others that only read it can be decided beside it; it must not have moved when the command is appended all the same."""
 
     aggregate: Aggregate[Any]
     key: str
     new: bool = False
+    reads: bool = False
 
     @property
     def name(self) -> str:

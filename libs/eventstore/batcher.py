@@ -78,6 +78,8 @@ class _Draft:
         self.submission = submission
         self.decision = decision
         self.starts = starts
+        reads = {ref.name for ref in submission.refs if ref.reads}
+        assert reads.isdisjoint(decision.writes), f"{submission.type.name} writes what it said it only reads"
         self.encoded: dict[str, list[bytes]] = {stream: [_encoded(event) for event in events] for stream, events in decision.writes.items()}
         self.bytes = sum(len(data) for datas in self.encoded.values() for data in datas)
         if self.bytes > COMMAND_MAX_BYTES:
@@ -169,26 +171,30 @@ class Batcher:
             self._cache.trim()
 
     def _take(self) -> list[Submission]:
-        """The next batch: at most one command per stream and per id, round robin over instances."""
+        """The next batch, round robin over instances: a command id and a stream that is written occur once in it; what is only read
+        may be read by many."""
         now = asyncio.get_running_loop().time()
         batch: list[Submission] = []
-        busy: set[tuple[int, object]] = set()
+        written: set[tuple[int, object]] = set()
+        read: set[tuple[int, object]] = set()
         blocked: dict[int, deque[Submission]] = {}
         queues = deque(self._waiting.items())
         while queues and len(batch) < BATCH_MAX_COMMANDS:
             instance, queue = queues.popleft()
             submission = queue.popleft()
-            wants = {(instance, submission.command.id), *((instance, ref.name) for ref in submission.refs)}
+            writes = {(instance, submission.command.id), *((instance, ref.name) for ref in submission.refs if not ref.reads)}
+            reads = {(instance, ref.name) for ref in submission.refs if ref.reads}
             if submission.future.done() or submission.deadline <= now:
                 submission.refuse(unavailable("timeout"))
                 self._count -= 1
-            elif busy.isdisjoint(wants):
-                batch.append(submission)
-                self._count -= 1
-                busy |= wants
             else:
-                busy |= wants  # keeps later commands of these streams behind this one
-                blocked.setdefault(instance, deque()).append(submission)
+                if written.isdisjoint(writes) and written.isdisjoint(reads) and read.isdisjoint(writes):
+                    batch.append(submission)
+                    self._count -= 1
+                else:
+                    blocked.setdefault(instance, deque()).append(submission)
+                written |= writes  # of a blocked one too: later commands of its streams stay behind it
+                read |= reads
             if queue:
                 queues.append((instance, queue))
         for instance, kept in blocked.items():

@@ -77,7 +77,7 @@ class Records:
         for field in self.type.fields:
             key = values.get(field.name) if field.refers else None
             if isinstance(key, str) and is_key(key):
-                refs.append(StreamRef(self._targets[field.refers].aggregate, key))
+                refs.append(StreamRef(self._targets[field.refers].aggregate, key, reads=True))
         return refs
 
     def _create_streams(self, command: Command[Create]) -> tuple[StreamRef, ...]:

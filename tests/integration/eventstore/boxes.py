@@ -191,7 +191,7 @@ TYPES: dict[type[Any], CommandType] = {
     Empty: CommandType("box.empty", Empty, one_box, decide_empty, reply_box),
     Move: CommandType("box.move", Move, lambda c: (StreamRef(BOX, c.body.source), StreamRef(BOX, c.body.target)), decide_move, reply_move),
     FillUnless: CommandType(
-        "box.fill_unless", FillUnless, lambda c: (*one_box(c), StreamRef(BOX, c.body.guard)), decide_fill_unless, reply_box
+        "box.fill_unless", FillUnless, lambda c: (*one_box(c), StreamRef(BOX, c.body.guard, reads=True)), decide_fill_unless, reply_box
     ),
     Rename: CommandType("box.rename", Rename, one_box, decide_rename, reply_box),
     Issue: CommandType("slip.issue", Issue, lambda c: (StreamRef(SLIP, c.id.hex, new=True),), decide_issue, reply_issue),

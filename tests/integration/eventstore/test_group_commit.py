@@ -8,7 +8,19 @@ import pytest
 
 from libs.domain.errors import DomainError, Kind
 from libs.eventstore import batcher
-from tests.integration.eventstore.boxes import Appends, Fill, Issue, Move, Place, Work, assert_sound, everything, holding_the_lock, working
+from tests.integration.eventstore.boxes import (
+    Appends,
+    Fill,
+    FillUnless,
+    Issue,
+    Move,
+    Place,
+    Work,
+    assert_sound,
+    everything,
+    holding_the_lock,
+    working,
+)
 
 BIG_NOTE = "x" * 200_000
 
@@ -51,6 +63,31 @@ async def test_clients_of_one_stream_are_decided_at_forming_so_none_is_given_up(
     assert sorted(version for own in versions for version in own) == list(range(1, clients * times + 1))
     with pytest.raises(DomainError, match="box_full"):
         await work.do(Fill("one", most=clients * times))
+
+
+async def test_commands_that_only_read_a_stream_share_a_batch(work: Work) -> None:
+    appends = Appends(work.log)
+    await asyncio.gather(*(work.do(FillUnless(f"b{number}", guard="guard")) for number in range(50)))
+    assert len(appends.sizes) <= 2
+    assert len(await assert_sound(work.log)) == 50
+
+
+async def test_a_writer_between_readers_parts_them(place: Place) -> None:
+    """Who reads after the writer in the queue sees what it wrote; who came before does not wait for it."""
+    async with working(place, start=False) as work:
+        appends = Appends(work.log)
+        before = [asyncio.ensure_future(work.do(FillUnless(f"before{number}", guard="guard"))) for number in range(5)]
+        await asyncio.sleep(0)
+        writer = asyncio.ensure_future(work.do(Fill("guard")))
+        await asyncio.sleep(0)
+        after = [asyncio.ensure_future(work.do(FillUnless(f"after{number}", guard="guard"))) for number in range(5)]
+        await asyncio.sleep(0)
+        work.batcher.start()
+        await asyncio.gather(*before, writer)
+        refusals = await asyncio.gather(*after, return_exceptions=True)
+        assert [(error.kind, error.reason) for error in refusals if isinstance(error, DomainError)] == [(Kind.CONFLICT, "guarded")] * 5
+        assert appends.sizes == [5, 1]
+        await assert_sound(work.log)
 
 
 async def test_two_processes_on_one_stream_retry_until_all_are_counted(place: Place) -> None:
