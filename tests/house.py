@@ -281,6 +281,12 @@ class Till:
     async def void(self, receipt: str) -> Any:
         return done(await self.post(f"receipts/{receipt}/void"), 201)
 
+    async def refund(self, receipt: str, *items: Any, **more: Any) -> Any:
+        return done(await self.post(f"receipts/{receipt}/refund", {"items": items or None, **more}), 201)
+
+    async def close_day(self, *confirm: str, **more: Any) -> Any:
+        return done(await self.post("day-close", {"confirm": confirm, **more}), 201)
+
     async def open_items(self, table: str) -> Any:
         return done(await self.get(f"open-bons/table/{table}"))
 

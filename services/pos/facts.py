@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,6 @@ from libs.contracts.pos.commands import (
     PlaceOrder,
     PlaceOrders,
     Sell,
-    VoidReceipt,
 )
 from libs.domain.decider import Command, Lookup
 from services.pos.faults import is_key, plain
@@ -65,6 +64,15 @@ class SaleFacts(msgspec.Struct, frozen=True):
     rates: Mapping[int, Decimal] = msgspec.field(default_factory=dict)
     tables: Mapping[str, TableFact] = msgspec.field(default_factory=dict)
     settings: Settings = SETTINGS
+    all_rates: Mapping[int, Sequence[Any]] = msgspec.field(default_factory=dict)
+
+    def on(self, settings: Settings, at: datetime) -> SaleFacts:
+        """The same in a house that keeps its books by ``settings``: rates as they are on its business day."""
+        if settings == self.settings:
+            return self
+        day = business_day(at, settings)
+        rates = {class_: rate for class_, rows in self.all_rates.items() if (rate := rate_on(day, rows)) is not None}
+        return msgspec.structs.replace(self, settings=settings, rates=rates or self.rates)
 
 
 async def order_facts(command: Command[PlaceOrder], lookup: Lookup) -> SaleFacts:
@@ -85,11 +93,6 @@ async def table_facts(command: Command[CallCourse] | Command[MarkCleaned] | Comm
     return await _load(command, lookup, tables=[command.body.table])
 
 
-async def no_facts(command: Command[VoidReceipt], lookup: Lookup) -> SaleFacts:
-    """A void takes everything from the receipt; only the settings count."""
-    return SaleFacts()
-
-
 async def _load(command: Command[Any], lookup: Lookup, *, tables: Iterable[str] = (), items: Iterable[Item] = ()) -> SaleFacts:
     items = tuple(items)
     keys = _keys(item.article for item in items if item.article is not None)
@@ -104,7 +107,7 @@ async def _load(command: Command[Any], lookup: Lookup, *, tables: Iterable[str] 
     for row in (await asked_rates).get(str(instance), ()):
         by_class.setdefault(row["tax_class"], []).append(row)
     rates = {class_: rate for class_, rows in by_class.items() if (rate := rate_on(day, rows)) is not None}
-    return SaleFacts(articles, rates, found)
+    return SaleFacts(articles, rates, found, all_rates=by_class)
 
 
 def _keys(values: Iterable[str]) -> list[str]:

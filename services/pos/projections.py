@@ -12,6 +12,7 @@ from libs.contracts.pos.events import (
     LinesPaid,
     OrderPlaced,
     ReceiptIssued,
+    ReceiptRefunded,
     ReceiptVoided,
     TableCleaned,
     TableState,
@@ -49,7 +50,7 @@ TABS: Final = Projection(
 )
 RECEIPTS: Final = Projection(
     "receipts",
-    1,
+    2,
     (
         Table(
             "receipts",
@@ -67,6 +68,10 @@ RECEIPTS: Final = Projection(
                 "staff": "text",
                 "voids": "text",
                 "void_receipt": "text",
+                "refunds": "text",
+                "refund_receipts": "jsonb",
+                "refunded": "bigint",
+                "shift": "text",
                 "document": "jsonb",
             },
             indexes=(("position",), ("register", "number"), ("business_day",)),
@@ -169,6 +174,10 @@ def receipt_issued(rows: Rows, event: Recorded) -> None:
         staff=issued.staff,
         voids=issued.voids,
         void_receipt=None,
+        refunds=issued.refunds,
+        refund_receipts="[]",
+        refunded=0,
+        shift=issued.shift,
         document=msgspec.json.encode(view).decode(),
     )
 
@@ -176,3 +185,16 @@ def receipt_issued(rows: Rows, event: Recorded) -> None:
 @RECEIPTS.on(ReceiptVoided, reads=lambda event: [("receipts", (event.data.receipt,))])
 def receipt_voided(rows: Rows, event: Recorded) -> None:
     rows.change("receipts", event.data.receipt, void_receipt=event.data.void_receipt)
+
+
+@RECEIPTS.on(ReceiptRefunded, reads=lambda event: [("receipts", (event.data.receipt,))])
+def receipt_refunded(rows: Rows, event: Recorded) -> None:
+    refunded: ReceiptRefunded = event.data
+    row = rows.get("receipts", refunded.receipt)
+    assert row is not None, f"receipt {refunded.receipt} was never issued"
+    rows.change(
+        "receipts",
+        refunded.receipt,
+        refund_receipts=msgspec.json.encode([*msgspec.json.decode(row["refund_receipts"]), refunded.refund_receipt]).decode(),
+        refunded=row["refunded"] + sum(part.amount for part in refunded.parts),
+    )

@@ -21,7 +21,7 @@ _OPEN_LINES = Statement(
     "select l.table_key, l.order_key, l.staff, l.placed_at, l.open_quantity, l.open_amount, l.line "
     "from {pos.open_lines} l where l.instance = $1 and l.table_key = $2 order by l.position, l.ordinal"
 )
-_RECEIPT = "select r.document, r.void_receipt, r.position from {pos.receipts} r where r.instance = $1"
+_RECEIPT = "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.position from {pos.receipts} r where r.instance = $1"
 _RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
 _RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and r.register = $2 and r.number = $3")
 _RECEIPTS = Statement(
@@ -33,11 +33,18 @@ _receipts = msgspec.json.Decoder(Receipt)
 _lines = msgspec.json.Decoder(OrderLine)
 
 
-def _receipt(row: Any) -> Receipt:
+def receipt_of_row(row: Any) -> Receipt:
+    """The receipt as it was issued, with what has become of it since."""
     receipt = _receipts.decode(row["document"])
-    if row["void_receipt"] is not None:
-        return msgspec.structs.replace(receipt, is_voided=True, void_receipt=row["void_receipt"])
-    return receipt
+    if row["void_receipt"] is None and row["refund_receipts"] == "[]":
+        return receipt
+    return msgspec.structs.replace(
+        receipt,
+        is_voided=row["void_receipt"] is not None,
+        void_receipt=row["void_receipt"],
+        refund_receipts=tuple(msgspec.json.decode(row["refund_receipts"])),
+        refunded=row["refunded"],
+    )
 
 
 def _tab(row: Any) -> TableTab:
@@ -77,21 +84,21 @@ async def open_lines(ask: Ask) -> list[OpenLine]:
 
 async def receipts(ask: Ask) -> AsyncIterator[list[Receipt]]:
     async for rows in ask.tables.stream(_RECEIPTS, ask.instance, ask.body.since, ask.body.until, by="position"):
-        yield [_receipt(row) for row in rows]
+        yield [receipt_of_row(row) for row in rows]
 
 
 async def receipt(ask: Ask) -> Receipt:
     row = await ask.tables.fetch_one(_RECEIPT_BY_KEY, ask.instance, ask.body.receipt)
     if row is None:
         raise not_found("receipt_not_found", id=ask.body.receipt)
-    return _receipt(row)
+    return receipt_of_row(row)
 
 
 async def receipt_by_number(ask: Ask) -> Receipt:
     row = await ask.tables.fetch_one(_RECEIPT_BY_NUMBER, ask.instance, ask.body.register, ask.body.number)
     if row is None:
         raise not_found("receipt_not_found", id=str(ask.body.number))
-    return _receipt(row)
+    return receipt_of_row(row)
 
 
 QUERIES: Final = (

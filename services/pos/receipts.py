@@ -1,46 +1,57 @@
-"""Receipts: sold over the counter, paid at a table, voided by a receipt that takes them back (Stornobeleg)."""
+"""Receipts: sold over the counter or paid at a table. How they are taken back stands in ``taking_back``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.commands import LINES_PER_RECEIPT_MAX, PaidItem, PayTable, Receipt, Sell, VoidReceipt
+from libs.contracts.pos.commands import LINES_PER_RECEIPT_MAX, PaidItem, PayTable, Receipt, RefundReceipt, Sell, VoidReceipt
 from libs.contracts.pos.events import (
     LinesPaid,
     PaidPart,
-    PaymentTaken,
     ReceiptIssued,
     ReceiptLine,
+    ReceiptRefunded,
     ReceiptVoided,
     TableState,
-    TaxAmount,
 )
-from libs.contracts.pos.permissions import PAYMENTS, VOIDS
+from libs.contracts.pos.permissions import PAYMENTS
 from libs.domain.decider import Aggregate, Command, CommandType, Decision, States, StreamRef
 from libs.domain.events import Recorded
 from libs.domain.ids import key_of
-from services.pos.facts import SaleFacts, no_facts, sale_facts, table_facts
-from services.pos.faults import Faults, check_count, check_key, is_key, known_as, plain
+from services.pos.facts import SaleFacts, sale_facts, table_facts
+from services.pos.faults import Faults, check_count, check_key, known_as, plain
+from services.pos.house import READ, HouseState, house_of
 from services.pos.pricing import check_quantity, part_amount, price_items, receipt_line, taxes_of
-from services.pos.settings import business_day
 from services.pos.tabs import TAB, Tab, TabLine, check_table, line_keys, tab_of, tab_refs
 from services.pos.tender import check_tender, settle
 
 # --- state --------------------------------------------------------------------------------------------------------------------
 
 
+class Back(msgspec.Struct, frozen=True):
+    """What was taken back of a line."""
+
+    quantity: Decimal = Decimal(0)
+    amount: int = 0
+
+
 class ReceiptState(msgspec.Struct, frozen=True):
-    """``issued`` is None until the receipt exists; ``number`` and ``at`` are what the log gave it."""
+    """``issued`` is None until the receipt exists; ``number`` and ``at`` are what the log gave it. ``refunds``: the receipts that took
+    parts back; ``back`` by line, ``paid_back`` by kind of payment."""
 
     issued: ReceiptIssued | None = None
     number: int | None = None
     at: datetime | None = None
     void_receipt: str | None = None
+    refunds: tuple[str, ...] = ()
+    back: Mapping[str, Back] = msgspec.field(default_factory=dict)
+    paid_back: Mapping[int, int] = msgspec.field(default_factory=dict)
+    tip_back: int = 0
 
 
 def evolve(state: ReceiptState, recorded: Recorded) -> ReceiptState:
@@ -49,7 +60,25 @@ def evolve(state: ReceiptState, recorded: Recorded) -> ReceiptState:
             return ReceiptState(issued, recorded.number, recorded.at)
         case ReceiptVoided(void_receipt=void_receipt):
             return msgspec.structs.replace(state, void_receipt=void_receipt)
+        case ReceiptRefunded() as refunded:
+            return _with_refund(state, refunded)
     raise AssertionError(f"a receipt has no {recorded.type}")
+
+
+def _with_refund(state: ReceiptState, event: ReceiptRefunded) -> ReceiptState:
+    back, paid_back = dict(state.back), dict(state.paid_back)
+    for part in event.parts:
+        before = back.get(part.line, Back())
+        back[part.line] = Back(before.quantity + part.quantity, before.amount + part.amount)
+    for payment in event.payments:
+        paid_back[payment.type] = paid_back.get(payment.type, 0) + payment.amount
+    return msgspec.structs.replace(
+        state,
+        refunds=(*state.refunds, event.refund_receipt),
+        back=back,
+        paid_back=paid_back,
+        tip_back=state.tip_back + event.tip,
+    )
 
 
 RECEIPT: Final = Aggregate("receipt", ReceiptState(), evolve)
@@ -59,7 +88,7 @@ def new_receipt(command: Command[Any]) -> str:
     return key_of("bon", command.id)
 
 
-def _new_ref(command: Command[Any]) -> StreamRef:
+def new_ref(command: Command[Any]) -> StreamRef:
     return StreamRef(RECEIPT, new_receipt(command), new=True)
 
 
@@ -72,8 +101,20 @@ def _check_bill(body: Sell | PayTable, faults: Faults) -> None:
     check_key(body.register, "register", faults)
 
 
+def _shift(house: HouseState, staff: str, faults: Faults) -> str | None:
+    """The shift that is sold in. Without one the house may still sell, unless it wants shifts."""
+    shift = house.shift_of(staff)
+    if shift is None and house.settings.shift_required:
+        faults.conflict("shift", "no_open_shift")
+    return None if shift is None else shift.id
+
+
 def _issue(
-    command: Command[Sell] | Command[PayTable], lines: Sequence[ReceiptLine], facts: SaleFacts, table: str | None = None
+    command: Command[Sell] | Command[PayTable],
+    lines: Sequence[ReceiptLine],
+    house: HouseState,
+    shift: str | None,
+    table: str | None = None,
 ) -> ReceiptIssued:
     """The bill for these lines, settled with the command's payments. Raises what ``settle`` raises."""
     body = command.body
@@ -83,7 +124,7 @@ def _issue(
     return ReceiptIssued(
         receipt=new_receipt(command),
         register=body.register,
-        currency=facts.settings.currency,
+        currency=house.settings.currency,
         lines=tuple(lines),
         taxes=taxes,
         gross=gross,
@@ -95,18 +136,22 @@ def _issue(
         table=table,
         customer=body.customer,
         staff=command.principal.user,
-        business_day=business_day(command.at, facts.settings),
+        business_day=house.day_of(command.at),
         at=command.at,
+        shift=shift,
     )
 
 
 def decide_sell(states: States, command: Command[Sell], facts: SaleFacts) -> Decision:
+    house = house_of(states)
+    facts = facts.on(house.settings, command.at)
     faults = Faults()
     _check_bill(command.body, faults)
+    shift = _shift(house, command.principal.user, faults)
     lines = price_items(command.body.items, "items", facts, line_keys(command.id, 0), faults)
     faults.refuse()
     billed = [receipt_line(line, line.quantity, line.total, facts.settings.currency) for line in lines]
-    issued = _issue(command, billed, facts)
+    issued = _issue(command, billed, house, shift)
     return Decision({RECEIPT.stream(issued.receipt): (issued,)})
 
 
@@ -124,13 +169,15 @@ class _Part(msgspec.Struct, frozen=True):
 def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFacts) -> Decision:
     body = command.body
     tab = tab_of(states, body.table)
+    house = house_of(states)
     faults = Faults()
     _check_bill(body, faults)
+    shift = _shift(house, command.principal.user, faults)
     check_table(body.table, "table", facts, tab, faults)
     parts = _parts(body, tab, faults)
     faults.refuse()
-    billed = [receipt_line(part.line.line, part.quantity, part.amount, facts.settings.currency) for part in parts]
-    issued = _issue(command, billed, facts, body.table)
+    billed = [receipt_line(part.line.line, part.quantity, part.amount, house.settings.currency) for part in parts]
+    issued = _issue(command, billed, house, shift, body.table)
     paid = LinesPaid(
         table=body.table,
         receipt=issued.receipt,
@@ -190,47 +237,6 @@ def _leaves(table: str, tab: Tab, parts: Sequence[_Part], facts: SaleFacts) -> T
     return TableState.NEEDS_CLEANING if fact is not None and fact.needs_cleaning else TableState.FREE
 
 
-def decide_void(states: States, command: Command[VoidReceipt], facts: SaleFacts) -> Decision:
-    """The original stays as it is; a receipt with every figure negated stands against it, in the same register's series."""
-    key = command.body.receipt
-    original: ReceiptState = states.get(RECEIPT.stream(key), RECEIPT.initial)
-    faults = Faults()
-    if original.issued is None:
-        faults.not_found("receipt", "receipt_not_found", id=known_as(key))
-    elif original.issued.voids is not None:
-        faults.conflict("receipt", "receipt_is_a_void", id=key, voids=original.issued.voids)
-    elif original.void_receipt is not None:
-        faults.conflict("receipt", "receipt_already_voided", id=key, void_receipt=original.void_receipt)
-    faults.refuse()
-    assert original.issued is not None
-    void = _negated(original.issued, command, facts)
-    voided = ReceiptVoided(receipt=key, void_receipt=void.receipt, staff=command.principal.user, at=command.at)
-    return Decision({RECEIPT.stream(void.receipt): (void,), RECEIPT.stream(key): (voided,)})
-
-
-def _negated(issued: ReceiptIssued, command: Command[VoidReceipt], facts: SaleFacts) -> ReceiptIssued:
-    return msgspec.structs.replace(
-        issued,
-        receipt=new_receipt(command),
-        lines=tuple(_negated_line(line) for line in issued.lines),
-        taxes=tuple(TaxAmount(rate=t.rate, net=-t.net, tax=-t.tax, gross=-t.gross) for t in issued.taxes),
-        gross=-issued.gross,
-        net=-issued.net,
-        tax=-issued.tax,
-        payments=tuple(PaymentTaken(type=p.type, amount=-p.amount) for p in issued.payments),
-        change=-issued.change,
-        tip=-issued.tip,
-        staff=command.principal.user,
-        business_day=business_day(command.at, facts.settings),
-        at=command.at,
-        voids=issued.receipt,
-    )
-
-
-def _negated_line(line: ReceiptLine) -> ReceiptLine:
-    return msgspec.structs.replace(line, quantity=-line.quantity, discount=-line.discount, total=-line.total)
-
-
 # --- answers ------------------------------------------------------------------------------------------------------------------
 
 
@@ -261,29 +267,28 @@ def receipt_of(state: ReceiptState) -> Receipt:
         is_voided=state.void_receipt is not None,
         void_receipt=state.void_receipt,
         voided_receipt=issued.voids,
+        refunded_receipt=issued.refunds,
+        refund_receipts=state.refunds,
+        refunded=sum(back.amount for back in state.back.values()),
+        shift=issued.shift,
     )
 
 
 def reply_receipt(
-    states: States, command: Command[Sell] | Command[PayTable] | Command[VoidReceipt], recorded: Sequence[Recorded]
+    states: States, command: Command[Sell] | Command[PayTable] | Command[VoidReceipt] | Command[RefundReceipt], recorded: Sequence[Recorded]
 ) -> Receipt:
-    """The receipt the command made; for a void, the one that takes the original back."""
+    """The receipt the command made; for a void or a refund, the one that takes the original back."""
     return receipt_of(states[RECEIPT.stream(new_receipt(command))])
 
 
 # --- commands -----------------------------------------------------------------------------------------------------------------
 
 
-def _void_refs(command: Command[VoidReceipt]) -> tuple[StreamRef, ...]:
-    original = command.body.receipt
-    return (*([StreamRef(RECEIPT, original)] if is_key(original) else []), _new_ref(command))
-
-
 COMMANDS: Final = (
     CommandType(
         name="receipt.sell",
         body=Sell,
-        streams=lambda command: (_new_ref(command),),
+        streams=lambda command: (new_ref(command), READ),
         facts=sale_facts,
         decide=decide_sell,
         reply=reply_receipt,
@@ -292,19 +297,10 @@ COMMANDS: Final = (
     CommandType(
         name="receipt.pay_table",
         body=PayTable,
-        streams=lambda command: (*tab_refs([command.body.table]), _new_ref(command)),
+        streams=lambda command: (*tab_refs([command.body.table]), new_ref(command), READ),
         facts=table_facts,
         decide=decide_pay_table,
         reply=reply_receipt,
         permission=PAYMENTS,
-    ),
-    CommandType(
-        name="receipt.void",
-        body=VoidReceipt,
-        streams=_void_refs,
-        facts=no_facts,
-        decide=decide_void,
-        reply=reply_receipt,
-        permission=VOIDS,
     ),
 )

@@ -1,23 +1,15 @@
-"""How an instance keeps its books: currency and business day. Constants until an instance can set them itself."""
+"""The business day: which day a moment is booked on."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import msgspec
+from libs.contracts.pos.house import HouseSettings
 
-
-class Settings(msgspec.Struct, frozen=True):
-    """``currency`` ISO 4217, ``zone`` an IANA name, ``day_starts`` the wall-clock time at which a business day begins."""
-
-    currency: str = "EUR"
-    zone: str = "Europe/Berlin"
-    day_starts: time = time(4)
-
-
+Settings = HouseSettings
 SETTINGS: Final = Settings()
 
 

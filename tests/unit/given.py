@@ -27,11 +27,16 @@ INSTANCE = 17
 STAFF = "usr_anna"
 NOON = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 COMMANDS = UUID("0f6f4a52-95c1-5d0a-8a63-0d6d3c2f7a10")
-KEY_FIELDS = {"tab": "table"}  # the field that names an event's stream, where it is not called like the aggregate
+KEY_FIELDS = {"tab": "table", "z_report": "report"}  # the field that names an event's stream, where it is not called like the aggregate
+
+
+HOUSE = {"house", "shift", "day"}  # all in one stream
 
 
 def stream_of(event: Event) -> str:
     aggregate = event.TYPE.split(".", 1)[0]
+    if aggregate in HOUSE:
+        return "house-main"
     return f"{aggregate}-{getattr(event, KEY_FIELDS.get(aggregate, aggregate))}"
 
 

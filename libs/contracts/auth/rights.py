@@ -33,4 +33,6 @@ def permissions_of(roles: Iterable[str]) -> dict[str, bool]:
     for role in roles:
         for permission, write in ROLES[role].items():
             held[permission] = held.get(permission, False) or write
+    if held.get(VOIDS):
+        held[OWN_VOIDS] = WRITE  # who may void anybody's receipts may void one's own
     return held

@@ -121,6 +121,22 @@ class VoidReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     receipt: str
 
 
+class RefundedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a receipt by id; without ``quantity`` all that was not taken back yet."""
+
+    line: str
+    quantity: Decimal | None = None
+
+
+class RefundReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``items`` None: everything that is left. ``payments`` by which it is given back; empty: by those it was paid with, in their order.
+    As much of the tip goes back as of the bill."""
+
+    receipt: str
+    items: tuple[RefundedItem, ...] | None = None
+    payments: tuple[Payment, ...] = ()
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     table: str
@@ -146,7 +162,8 @@ class TableStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """``date`` is when the log took it. ``void_receipt``: what voided it; ``voided_receipt``: what it voids."""
+    """``date`` is when the log took it. ``void_receipt``: what voided it; ``voided_receipt``: what it voids. ``refund_receipts``: what took
+    parts of it back, ``refunded`` their sum (positive); ``refunded_receipt``: what it takes back a part of."""
 
     id: str
     number: int
@@ -168,6 +185,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     is_voided: bool
     void_receipt: str | None
     voided_receipt: str | None
+    refunded_receipt: str | None = None
+    refund_receipts: tuple[str, ...] = ()
+    refunded: int = 0
+    shift: str | None = None
 
 
 class TableTab(msgspec.Struct, frozen=True, kw_only=True):

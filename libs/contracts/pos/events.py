@@ -141,7 +141,8 @@ class TableCleaned(Event, frozen=True, kw_only=True):
 
 @event("receipt.issued")
 class ReceiptIssued(Event, frozen=True, kw_only=True):
-    """A sale, or with ``voids`` its reversal with every figure negated. ``Σ payments = gross + tip + change``."""
+    """A sale, or with ``voids`` its reversal with every figure negated, or with ``refunds`` a part of it taken back.
+    ``Σ payments = gross + tip + change``. ``shift``: the shift it was made in, if its staff had opened one."""
 
     receipt: str
     register: str
@@ -160,6 +161,8 @@ class ReceiptIssued(Event, frozen=True, kw_only=True):
     table: str | None = None
     customer: str | None = None
     voids: str | None = None
+    refunds: str | None = None
+    shift: str | None = None
 
     def series(self) -> str:
         return f"receipt.{self.register}"
@@ -171,5 +174,19 @@ class ReceiptVoided(Event, frozen=True, kw_only=True):
 
     receipt: str
     void_receipt: str
+    staff: str
+    at: datetime
+
+
+@event("receipt.refunded")
+class ReceiptRefunded(Event, frozen=True, kw_only=True):
+    """Stands on the original: ``refund_receipt`` takes these parts of its lines back, and gives back ``tip`` and ``payments``. All figures
+    are positive."""
+
+    receipt: str
+    refund_receipt: str
+    parts: tuple[PaidPart, ...]
+    payments: tuple[PaymentTaken, ...]
+    tip: int
     staff: str
     at: datetime

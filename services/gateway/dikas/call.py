@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -41,6 +41,11 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     public: bool = False
     stream: bool = False
+
+    @property
+    def body_may_be_absent(self) -> bool:
+        """Whether nothing must be said in the body."""
+        return not self.required and not any(field.required for field in msgspec.structs.fields(self.body))
 
 
 class Call:
@@ -99,6 +104,25 @@ class Call:
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             raise invalid(FieldError(name, "not_a_time")) from None
+
+    def day(self, name: str) -> date | None:
+        """A query parameter as a date (``2026-03-05``). Raises ``invalid``."""
+        text = self.request.query.get(name)
+        if not text:
+            return None
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise invalid(FieldError(name, "expected_date")) from None
+
+    def flag(self, name: str) -> bool | None:
+        """A query parameter as ``true`` or ``false``. Raises ``invalid``."""
+        text = self.request.query.get(name)
+        if not text:
+            return None
+        if text not in ("true", "false"):
+            raise invalid(FieldError(name, "expected_boolean"))
+        return text == "true"
 
     def _command_id(self, name: str) -> uuid.UUID:
         """The same for the same principal, route and Idempotency-Key; without a key, new. Login and refresh take none."""

@@ -35,7 +35,7 @@ STATUS_OF_REASON: Final[Mapping[str, int]] = {
     "wrong_content_type": 415,
 }
 # the services count these in minor units, the dialect writes euros
-AMOUNTS: Final = frozenset({"amount", "tip", "discount_amount"})
+AMOUNTS: Final = frozenset({"amount", "tip", "discount_amount", "opening_float", "counted"})
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 

@@ -15,6 +15,10 @@ NAMES: Final[Mapping[str, str]] = {
     "receipt": "id",
     "register": "registerId",
     "table": "tableId",
+    "counted": "countedCash",
+    "confirmed": "confirm",
+    "through": "date",
+    "staff": "staffId",
     "colour": "color",
     "needs_cleaning": "cleaningRequired",
 }

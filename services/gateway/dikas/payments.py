@@ -6,20 +6,12 @@ from decimal import Decimal
 
 import msgspec
 
-from libs.contracts.pos.commands import PaidItem, Payment, PayTable, Receipt, Sell
+from libs.contracts.pos.commands import PaidItem, PayTable, Receipt, Sell
 from libs.domain.errors import FieldError
-from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.open_bons import ItemBody, items_of
-from services.gateway.dikas.receipts import ReceiptOut, receipt_out
-
-
-class PaymentBody(msgspec.Struct, rename="camel"):
-    """``amount`` as handed over; one payment may leave it out and takes exactly what is missing."""
-
-    type: Whole
-    amount: Decimal | None = None
+from services.gateway.dikas.receipts import PaymentBody, ReceiptOut, payments_of, receipt_out
 
 
 class DirectSaleBody(msgspec.Struct, rename="camel"):
@@ -42,19 +34,13 @@ class TablePaymentBody(msgspec.Struct, rename="camel"):
     customer_id: str | None = None
 
 
-def _payments(bodies: list[PaymentBody], faults: list[FieldError]) -> tuple[Payment, ...]:
-    return tuple(
-        Payment(type=body.type, amount=shapes.minor(body.amount, f"payments[{ix}].amount", faults)) for ix, body in enumerate(bodies)
-    )
-
-
 async def direct_sale(call: Call) -> ReceiptOut:
     """A sale over the counter. A payment without amount takes what is missing."""
     faults: list[FieldError] = []
     body: DirectSaleBody = call.body
     sale = Sell(
         items=items_of(body.items, "items", faults),
-        payments=_payments(body.payments, faults),
+        payments=payments_of(body.payments, faults),
         tip=shapes.minor(body.tip, "tip", faults) or 0,
         customer=body.customer_id,
         register=call.register,
@@ -70,7 +56,7 @@ async def table(call: Call) -> ReceiptOut:
     bill = PayTable(
         table=body.table_id,
         items=None if body.items is None else tuple(PaidItem(line=item.id, quantity=item.quantity) for item in body.items),
-        payments=_payments(body.payments, faults),
+        payments=payments_of(body.payments, faults),
         tip=shapes.minor(body.tip, "tip", faults) or 0,
         customer=body.customer_id,
         register=call.register,

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import msgspec
 
-from libs.contracts.pos.commands import Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber, VoidReceipt
+from libs.contracts.pos.commands import Payment, Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber, RefundedItem, RefundReceipt, VoidReceipt
 from libs.domain.errors import FieldError, invalid
+from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 
@@ -39,6 +40,32 @@ class PaymentOut(msgspec.Struct, rename="camel"):
     amount: Decimal
 
 
+class PaymentBody(msgspec.Struct, rename="camel"):
+    """``amount`` as handed over; one payment may leave it out and takes exactly what is missing."""
+
+    type: Whole
+    amount: Decimal | None = None
+
+
+class RefundedItemBody(msgspec.Struct, rename="camel"):
+    """``quantity``: of this line; without it, all that is left of it."""
+
+    id: str
+    quantity: Decimal | None = None
+
+
+class RefundBody(msgspec.Struct, rename="camel"):
+    items: list[RefundedItemBody] | None = None
+    payments: list[PaymentBody] | None = None
+
+
+def payments_of(bodies: list[PaymentBody], faults: list[FieldError]) -> tuple[Payment, ...]:
+    """Payments in the domain's terms; amounts with too many places are noted as faults."""
+    return tuple(
+        Payment(type=body.type, amount=shapes.minor(body.amount, f"payments[{ix}].amount", faults)) for ix, body in enumerate(bodies)
+    )
+
+
 class ReceiptOut(msgspec.Struct, rename="camel"):
     id: str
     number: int
@@ -57,6 +84,11 @@ class ReceiptOut(msgspec.Struct, rename="camel"):
     is_voided: bool
     void_receipt_id: str | None
     voided_receipt_id: str | None
+    refunded_receipt_id: str | None
+    refund_receipt_ids: list[str]
+    refunded: Decimal
+    business_day: str
+    shift_id: str | None
 
 
 def receipt_out(receipt: Receipt) -> ReceiptOut:
@@ -94,6 +126,11 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
         is_voided=receipt.is_voided,
         void_receipt_id=receipt.void_receipt,
         voided_receipt_id=receipt.voided_receipt,
+        refunded_receipt_id=receipt.refunded_receipt,
+        refund_receipt_ids=list(receipt.refund_receipts),
+        refunded=amount(receipt.refunded),
+        business_day=receipt.business_day.isoformat(),
+        shift_id=receipt.shift,
     )
 
 
@@ -126,9 +163,23 @@ async def void(call: Call) -> ReceiptOut:
     return receipt_out(await call.command("pos", "receipt.void", VoidReceipt(receipt=call.id("id", "receipt_not_found")), Receipt))
 
 
+async def refund(call: Call) -> ReceiptOut:
+    """A receipt that takes parts of the other one back, or all that is left. Given back as it was paid unless said otherwise."""
+    faults: list[FieldError] = []
+    body: RefundBody = call.body
+    asked = RefundReceipt(
+        receipt=call.id("id", "receipt_not_found"),
+        items=None if body.items is None else tuple(RefundedItem(line=item.id, quantity=item.quantity) for item in body.items),
+        payments=payments_of(body.payments or [], faults),
+    )
+    shapes.refuse(faults)
+    return receipt_out(await call.command("pos", "receipt.refund", asked, Receipt))
+
+
 ROUTES = (
     Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True),
     Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number),
     Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt),
     Route("POST", "/api/v1/receipts/{id}/void", "Receipts", void, status=201),
+    Route("POST", "/api/v1/receipts/{id}/refund", "Receipts", refund, RefundBody, status=201),
 )

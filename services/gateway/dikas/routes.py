@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.gateway.dikas import articles, auth, open_bons, payments, receipts, tables
+from services.gateway.dikas import articles, auth, open_bons, payments, receipts, shifts, tables
 from services.gateway.dikas.call import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -14,4 +14,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *open_bons.ROUTES,
     *payments.ROUTES,
     *receipts.ROUTES,
+    *shifts.ROUTES,
 )

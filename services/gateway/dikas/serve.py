@@ -68,7 +68,8 @@ class Server:
             call.principal = identity.principal
             await self._check_instance(call)
         if route.body is not None:
-            call.body = bodies.decode(await read_body(call.request), route.body, route.required)
+            raw = b"{}" if not call.request.body_exists and route.body_may_be_absent else await read_body(call.request)
+            call.body = bodies.decode(raw, route.body, route.required)
         if route.stream:
             return await _stream(call, route.handler(call))
         answer = await route.handler(call)

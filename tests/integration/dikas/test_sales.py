@@ -16,7 +16,7 @@ from tests.house import Inn, Till, card, cash, done, fields_named, free_item, it
 D = Decimal
 RECEIPT = [
     "id", "number", "registerId", "date", "staffId", "tableId", "items", "taxes", "gross", "net", "tax", "payments", "change", "tip",
-    "isVoided", "voidReceiptId", "voidedReceiptId",
+    "isVoided", "voidReceiptId", "voidedReceiptId", "refundedReceiptId", "refundReceiptIds", "refunded", "businessDay", "shiftId",
 ]  # fmt: skip
 RECEIPT_ITEM = [
     "id", "articleId", "name", "quantity", "unitPrice", "discount", "total", "taxClass", "taxRate", "course", "seat",

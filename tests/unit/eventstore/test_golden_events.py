@@ -33,7 +33,7 @@ def test_every_event_has_a_golden_file_of_every_version(type_: str) -> None:
 
 @pytest.mark.parametrize("type_", EVENTS)
 def test_an_event_has_the_shape_its_version_was_published_with(type_: str) -> None:
-    """A field added, dropped, renamed or retyped, or another default: that is a new version with an upcaster."""
+    """A field dropped, renamed, retyped or now required, or another default: that is a new version with an upcaster."""
     assert golden(EVENTS[type_]) == kept(file_of(type_, EVENTS[type_].VERSION).name)[2]
 
 
@@ -57,9 +57,18 @@ def test_writing_golden_files_changes_none(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("tests.golden.FOLDER", tmp_path)
     assert main() == 0
     assert len(list(tmp_path.iterdir())) == len(EVENTS)
+    grown = tmp_path / "tab.course_called.v1.json"
+    whole = grown.read_text()
+    shape = json.loads(whole)
+    del shape["full"]["course"]
+    grown.write_text(json.dumps(shape))  # as if the field had been added since
+    capsys.readouterr()
+    assert main() == 0
+    assert capsys.readouterr().out == "extended tab.course_called.v1.json\n"
+    assert grown.read_text() == whole
     changed = tmp_path / "tab.cleaned.v1.json"
-    changed.write_text("{}")
+    changed.write_text('{"full": {"size": 1}}')
     capsys.readouterr()
     assert main() == 1
     assert capsys.readouterr().out == "REFUSED  tab.cleaned.v1.json: raise the event's version and write an upcaster\n"
-    assert changed.read_text() == "{}"
+    assert changed.read_text() == '{"full": {"size": 1}}'

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from libs.contracts.pos.commands import Item, OptionChoice, PaidItem, Payment, PayTable, PlaceOrder, PlaceOrders, Sell
-from services.pos import receipts, tabs
+from services.pos import house, receipts, tabs, taking_back
 from services.pos.facts import ArticleFact, OptionFact, SaleFacts, TableFact
 from tests.unit.given import Given, Outcome, given
 
-TYPES = {type_.name: type_ for type_ in (*tabs.COMMANDS, *receipts.COMMANDS)}
+TYPES = {type_.name: type_ for type_ in (*tabs.COMMANDS, *receipts.COMMANDS, *taking_back.COMMANDS, *house.COMMANDS)}
 PLACE_ORDER = TYPES["tab.place_order"]
 PLACE_ORDERS = TYPES["tab.place_orders"]
 CALL_COURSE = TYPES["tab.call_course"]
@@ -18,6 +18,7 @@ MARK_CLEANED = TYPES["tab.mark_cleaned"]
 SELL = TYPES["receipt.sell"]
 PAY_TABLE = TYPES["receipt.pay_table"]
 VOID = TYPES["receipt.void"]
+REFUND = TYPES["receipt.refund"]
 
 CASH, CARD, NET_CASH, NET_CARD, TRANSFER = 0, 1, 3, 4, 5
 

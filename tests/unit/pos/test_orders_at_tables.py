@@ -262,6 +262,9 @@ def test_every_command_has_a_right_and_a_name_of_its_own() -> None:
         "receipt.sell",
         "receipt.pay_table",
         "receipt.void",
+        "receipt.refund",
+        "house.change_settings",
+        "shift.open",
     }
-    assert {type_.permission for type_ in TYPES.values()} == {"pos.orders", "pos.payments", "pos.voids"}
+    assert {type_.permission for type_ in TYPES.values()} == {"pos.orders", "pos.payments", "pos.own_voids", "pos.settings"}
     assert PLACE_ORDER.body is PlaceOrder

@@ -8,8 +8,8 @@ import pytest
 
 from libs.contracts.pos.commands import VoidReceipt
 from libs.contracts.pos.events import PaymentTaken, ReceiptVoided, TaxAmount
+from libs.contracts.pos.permissions import VOIDS
 from libs.domain.errors import Kind
-from services.pos.facts import SaleFacts
 from services.pos.receipts import RECEIPT, receipt_of
 from services.pos.tabs import tab_refs
 from tests.unit.given import NOON, Outcome, given
@@ -19,7 +19,7 @@ LATER = NOON + timedelta(days=1)
 
 
 def void(after: Outcome, receipt: str, **how: object) -> Outcome:
-    return after.when(VOID, VoidReceipt(receipt=receipt), facts=SaleFacts(), **how)
+    return after.when(VOID, VoidReceipt(receipt=receipt), **{"permissions": {VOIDS: True}, **how})
 
 
 def test_a_void_is_a_numbered_receipt_with_every_figure_negated() -> None:

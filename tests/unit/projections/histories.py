@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from libs.contracts.pos.commands import Item
+from libs.contracts.pos.commands import Item, RefundedItem
+from libs.contracts.pos.events import ReceiptIssued
 from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError
 from libs.domain.events import Recorded
@@ -36,7 +37,7 @@ def evening(seed: int, steps: int = 25) -> list[Recorded]:
 def _step(dice: random.Random, at: Any) -> Outcome:
     table = dice.choice(TABLES)
     things = [_thing(dice), _thing(dice)]
-    match dice.randrange(10):
+    match dice.randrange(12):
         case 0 | 1 | 2 | 3:
             return inn.order(at, table, *things)
         case 4 | 5:
@@ -47,11 +48,23 @@ def _step(dice: random.Random, at: Any) -> Outcome:
             return inn.sell(*things, at=at, payments=(inn.card(),))
         case 8:
             issued = [event.data.receipt for event in at.log.recorded if event.type == "receipt.issued"]
-            return at.when(inn.VOID, inn.VOID.body(receipt=dice.choice(issued or ["bon_none"])), facts=inn.FACTS)
+            return at.when(inn.VOID, inn.VOID.body(receipt=dice.choice(issued or ["bon_none"])))
+        case 9:
+            issued = [event.data for event in at.log.recorded if event.type == "receipt.issued"]
+            if issued:
+                bill = dice.choice(issued)
+                items = tuple(_some_of(dice, bill))
+                return at.when(inn.REFUND, inn.REFUND.body(receipt=bill.receipt, items=items), permissions={"pos.voids": True})
+            return inn.sell(*things, at=at)
         case _:
             if dice.random() < 0.5:
                 return at.when(inn.CALL_COURSE, inn.CALL_COURSE.body(table=table, course=dice.choice((1, 2))), facts=inn.FACTS)
             return at.when(inn.MARK_CLEANED, inn.MARK_CLEANED.body(table=table), facts=inn.FACTS)
+
+
+def _some_of(dice: random.Random, bill: ReceiptIssued) -> list[RefundedItem]:
+    lines = dice.sample(bill.lines, dice.randint(1, len(bill.lines)))
+    return [RefundedItem(line=line.id, quantity=dice.choice((None, Decimal("0.5")))) for line in lines]
 
 
 def _thing(dice: random.Random) -> Item:

@@ -1,0 +1,255 @@
+"""The house: how it keeps its books, who works at which till, and its days. All of it stands in one stream, ``house-main``, which every
+sale reads; only settings, shifts and days write it. Z reports have a stream each. Amounts are minor units."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Final
+
+import msgspec
+
+from libs.contracts.pos.events import TaxAmount
+from libs.domain.events import Event, event
+
+FLOAT_MAX_MINOR: Final = 10**10
+COUNT_MAX_MINOR: Final = 10**12
+
+Day = date  # some structs have a field named date
+
+
+class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``currency`` ISO 4217, ``zone`` an IANA name, ``day_starts`` the wall-clock time at which a business day begins;
+    ``shift_required``: nobody sells without an open shift."""
+
+    currency: str = "EUR"
+    zone: str = "Europe/Berlin"
+    day_starts: time = time(4)
+    shift_required: bool = False
+
+
+class PaymentTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """What was kept of one way of paying: handed over minus change. ``count``: payments."""
+
+    type: int
+    amount: int
+    count: int
+
+
+class RegisterTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """The receipts of one register: first and last number, how many, and their sum."""
+
+    register: str
+    first_number: int
+    last_number: int
+    receipts: int
+    gross: int
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over receipts. ``receipts`` counts sales, ``voids`` and ``refunds`` what took something back; ``Σ payments = gross + tips``.
+    ``cash``: what moved the drawer."""
+
+    receipts: int = 0
+    voids: int = 0
+    refunds: int = 0
+    gross: int = 0
+    net: int = 0
+    tax: int = 0
+    tips: int = 0
+    cash: int = 0
+    taxes: tuple[TaxAmount, ...] = ()
+    payments: tuple[PaymentTotal, ...] = ()
+
+
+class ShiftTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """A settled shift as a Z report shows it."""
+
+    shift: str
+    staff: str
+    register: str
+    expected: int
+    counted: int | None
+    difference: int
+
+
+@event("house.settings_changed")
+class HouseSettingsChanged(Event, frozen=True, kw_only=True):
+    settings: HouseSettings
+    staff: str
+    at: datetime
+
+
+@event("shift.opened")
+class ShiftOpened(Event, frozen=True, kw_only=True):
+    """``staff`` begins to sell with ``opening_float`` in the drawer of ``register``."""
+
+    shift: str
+    staff: str
+    register: str
+    opening_float: int
+    business_day: date
+    at: datetime
+
+
+@event("shift.counted")
+class ShiftCounted(Event, frozen=True, kw_only=True):
+    """The drawer was counted, blind: what should be in it is worked out afterwards. From here on nothing is sold in this shift.
+    ``counted`` None: settled without a count."""
+
+    shift: str
+    counted: int | None
+    staff: str
+    at: datetime
+
+
+@event("shift.settled")
+class ShiftSettled(Event, frozen=True, kw_only=True):
+    """``expected`` = float + cash of the shift's receipts; ``difference`` = counted − expected, 0 without a count. It is booked, never
+    refused."""
+
+    shift: str
+    totals: Totals
+    expected: int
+    counted: int | None
+    difference: int
+    staff: str
+    at: datetime
+
+
+@event("day.closing")
+class DayClosing(Event, frozen=True, kw_only=True):
+    """From this position on nothing is booked on ``through`` or a day before it. ``confirmed``: warnings somebody accepted."""
+
+    through: date
+    confirmed: tuple[str, ...]
+    staff: str
+    at: datetime
+
+
+@event("day.closed")
+class DayClosed(Event, frozen=True, kw_only=True):
+    """``report`` holds the sums. ``covered``: the position up to which every receipt stands in some Z report."""
+
+    report: str
+    through: date
+    covered: int
+
+
+@event("z_report.issued")
+class ZReportIssued(Event, frozen=True, kw_only=True):
+    """Every receipt of the business days ``first_day`` to ``through`` that no Z report held before. ``unreadable``: positions of receipts
+    that could not be read; they are listed, they do not hold up the day."""
+
+    report: str
+    first_day: date
+    through: date
+    totals: Totals
+    registers: tuple[RegisterTotal, ...]
+    shifts: tuple[ShiftTotal, ...]
+    unreadable: tuple[int, ...]
+    confirmed: tuple[str, ...]
+    staff: str
+    at: datetime
+
+    def series(self) -> str:
+        return "z_report"
+
+
+# --- what can be asked of the house ----------------------------------------------------------------------------------------------
+
+
+class ChangeSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    settings: HouseSettings
+
+
+class OpenShift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``staff`` None: for oneself. Others may be named by whoever may settle shifts."""
+
+    opening_float: int = 0
+    register: str = "1"
+    staff: str | None = None
+
+
+class CountShift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    shift: str
+    counted: int | None = None
+
+
+class SettleShift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Second half of settling: ``totals`` were worked out from the log up to the count."""
+
+    shift: str
+    totals: Totals
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """``expected``, ``difference`` and ``totals`` None until it is settled."""
+
+    id: str
+    staff: str
+    register: str
+    opening_float: int
+    business_day: date
+    opened_at: datetime
+    counted: int | None = None
+    counted_at: datetime | None = None
+    expected: int | None = None
+    difference: int | None = None
+    totals: Totals | None = None
+
+
+class CloseDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``through`` None: the last business day with receipts, or today if there are none. ``confirmed``: warnings that are accepted."""
+
+    through: date | None = None
+    confirmed: tuple[str, ...] = ()
+
+
+class FinishDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Second half of closing: the sums of the log up to ``day.closing``."""
+
+    first_day: date
+    totals: Totals
+    registers: tuple[RegisterTotal, ...]
+    unreadable: tuple[int, ...]
+    covered: int
+
+
+class ZReport(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    number: int
+    first_day: date
+    through: date
+    totals: Totals
+    registers: tuple[RegisterTotal, ...]
+    shifts: tuple[ShiftTotal, ...]
+    unreadable: tuple[int, ...]
+    confirmed: tuple[str, ...]
+    staff: str
+    closed_at: datetime
+
+
+class OpenTable(msgspec.Struct, frozen=True, kw_only=True):
+    table: str
+    open_amount: int
+
+
+class XReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a Z report would hold if the day were closed now, and what stands in its way. ``first_day`` None: nothing was sold."""
+
+    first_day: date | None
+    through: date
+    totals: Totals
+    registers: tuple[RegisterTotal, ...]
+    open_shifts: tuple[Shift, ...]
+    open_tables: tuple[OpenTable, ...]
+    unreadable: tuple[int, ...]
+    position: int
+
+
+class ShiftKey(msgspec.Struct, frozen=True, kw_only=True):
+    shift: str
+
+
+class ReportKey(msgspec.Struct, frozen=True, kw_only=True):
+    report: str
