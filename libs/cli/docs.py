@@ -121,6 +121,7 @@ gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All bu
 | `Theke-Register` | the register a payment is booked at, default `1`; each counts its receipts by itself |
 | `Theke-Instance` | the business, at a login; elsewhere checked against the token |
 | `Accept-Language` | `de` (default) or `en` |
+| `Accept` | `text/csv` for [reports](reports.md) as tables; everything else is JSON |
 
 | header | of an answer |
 | --- | --- |

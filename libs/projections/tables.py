@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 POOL_MAX_CONNECTIONS = 4
 CONNECT_TIMEOUT_S = 3.0
 QUERY_TIMEOUT_MS = 10_000
+SUMMARIES_AT_ONCE_MAX = 2  # so that statements which read much leave connections for those which read little
+SUMMARY_WAITS_MAX_S = 3.0
 PAGE_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
 NUL = "\x00"
@@ -72,6 +74,7 @@ class Tables:
         self._names: dict[tuple[str, str], str] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
+        self._summaries = asyncio.Semaphore(SUMMARIES_AT_ONCE_MAX)
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -113,10 +116,14 @@ class Tables:
 
     async def fetch(self, statement: Statement, instance: int, *arguments: Any) -> list[Any]:
         """All rows of a statement that is bounded by itself."""
+        return await self._read(statement, instance, arguments)
+
+    async def _read(self, statement: Statement, instance: int, arguments: Sequence[Any], *, planned_anew: bool = False) -> list[Any]:
         try:
             async with self._acquired() as connection:
                 text = await self._resolve(connection, statement.text, statement.tables)
-                rows: list[Any] = await connection.fetch(text, instance, *arguments)
+                source = await connection.prepare(text) if planned_anew else None
+                rows: list[Any] = await (source.fetch(instance, *arguments) if source else connection.fetch(text, instance, *arguments))
                 return rows
         except asyncpg.CharacterNotInRepertoireError:
             return []  # NUL in a text: no row can hold it
@@ -129,6 +136,20 @@ class Tables:
     async def fetch_one(self, statement: Statement, instance: int, *arguments: Any) -> Any | None:
         rows = await self.fetch(statement, instance, *arguments)
         return rows[0] if rows else None
+
+    async def summarise(self, statement: Statement, instance: int, *arguments: Any) -> list[Any]:
+        """All rows of a statement that gives few but reads many. Raises ``unavailable`` if its turn does not come.
+
+        It is planned for its arguments every time: a plan kept for any of them would take a year for a handful of rows."""
+        try:
+            async with asyncio.timeout(SUMMARY_WAITS_MAX_S):
+                await self._summaries.acquire()
+        except TimeoutError:
+            raise unavailable("overloaded", 1.0) from None
+        try:
+            return await self._read(statement, instance, arguments, planned_anew=True)
+        finally:
+            self._summaries.release()
 
     async def stream(self, statement: Statement, instance: int, *arguments: Any, by: str, first: Any = 0) -> AsyncIterator[list[Any]]:
         """Rows in pieces of PAGE_ROWS, however many there are. The statement orders by its column ``by``; its last two parameters are

@@ -105,6 +105,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "open_tables": Text("Offene Tische", "Open tables"),
     "no_day_closing": Text("Kein Tagesabschluss begonnen", "No day is being closed"),
     "z_report_not_found": Text("Tagesabschluss nicht gefunden", "End-of-day report not found"),
+    "report_too_large": Text("Bericht zu groß", "Report too large"),
     "user_not_found": Text("Mitarbeiter nicht gefunden", "User not found"),
     "user_gone": Text("Anmeldung erforderlich", "Login required"),
     "credentials_wrong": Text("Anmeldung fehlgeschlagen", "Login failed"),
@@ -229,6 +230,9 @@ DETAILS: Final[Mapping[str, Text]] = {
     ),
     "no_day_closing": Text("Der Tag wurde inzwischen abgeschlossen", "The day was closed meanwhile"),
     "z_report_not_found": Text("Tagesabschluss mit ID '{id}' existiert nicht", "There is no end-of-day report with id '{id}'"),
+    "report_too_large": Text(
+        "Mehr als {max} Zeilen; bitte einen kürzeren Zeitraum wählen", "More than {max} rows; please ask for fewer days"
+    ),
     "user_not_found": Text("Mitarbeiter mit ID '{id}' existiert nicht", "There is no user with id '{id}'"),
     "credentials_wrong": Text("Benutzername oder Passwort falsch", "User name or password is wrong"),
     "default_credentials": Text(
@@ -282,6 +286,11 @@ FIELDS: Final[Mapping[str, Text]] = {
     "not_a_time": Text(
         "muss ein Zeitpunkt mit Zeitzone sein (2026-03-05T18:30:00Z)", "must be a moment with a time zone (2026-03-05T18:30:00Z)"
     ),
+    "not_a_day": Text(
+        "muss ein Tag (2026-03-05) oder ein Zeitpunkt mit Zeitzone sein", "must be a day (2026-03-05) or a moment with a time zone"
+    ),
+    "from_after_to": Text("darf nicht nach 'to' liegen", "must not be after 'to'"),
+    "range_too_long": Text("darf höchstens {max} Tage umfassen", "may span {max} days at most"),
     "too_long": Text("darf höchstens {max} Zeichen haben", "may have {max} characters at most"),
     "too_short": Text("muss mindestens {min} Zeichen haben", "must have {min} characters at least"),
     "too_many": Text("darf höchstens {max} Einträge haben", "may have {max} entries at most"),

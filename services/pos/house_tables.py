@@ -134,7 +134,7 @@ _SHIFT_LIST = Statement(
 _REPORT = "select t.document, t.number from {pos.z_reports} t where t.instance = $1"
 _REPORT_BY_KEY = Statement(f"{_REPORT} and t.key = $2")
 _REPORT_LIST = Statement(f"{_REPORT} and t.number > $2 order by t.number limit $3")
-_SETTINGS = Statement("select t.settings from {pos.house} t where t.instance = $1 and t.key = 'main'")
+_SETTINGS = Statement("select t.settings from {pos.house} t where t.instance = $1")
 
 _reports = msgspec.json.Decoder(ZReport)
 _settings = msgspec.json.Decoder(HouseSettings)

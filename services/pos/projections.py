@@ -21,6 +21,7 @@ from libs.domain.events import Recorded
 from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Rows
 from services.pos.receipts import RECEIPT, receipt_of
+from services.pos.takings import takings
 
 TABS: Final = Projection(
     "tabs",
@@ -50,7 +51,7 @@ TABS: Final = Projection(
 )
 RECEIPTS: Final = Projection(
     "receipts",
-    2,
+    3,
     (
         Table(
             "receipts",
@@ -72,6 +73,7 @@ RECEIPTS: Final = Projection(
                 "refund_receipts": "jsonb",
                 "refunded": "bigint",
                 "shift": "text",
+                "takings": "jsonb",
                 "document": "jsonb",
             },
             indexes=(("position",), ("register", "number"), ("business_day",)),
@@ -178,6 +180,7 @@ def receipt_issued(rows: Rows, event: Recorded) -> None:
         refund_receipts="[]",
         refunded=0,
         shift=issued.shift,
+        takings=msgspec.json.encode(takings(issued.payments, issued.change, issued.tip)).decode(),
         document=msgspec.json.encode(view).decode(),
     )
 

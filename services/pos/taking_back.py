@@ -27,8 +27,8 @@ from services.pos.faults import Faults, check_count, is_key, known_as, plain
 from services.pos.house import READ, HouseState, house_of
 from services.pos.pricing import check_quantity
 from services.pos.receipts import RECEIPT, Back, ReceiptState, new_receipt, new_ref, reply_receipt
+from services.pos.takings import takings
 from services.pos.tender import check_tender, settle
-from services.pos.totals import kept
 
 NOTHING: Final = Back()
 
@@ -207,7 +207,7 @@ def _given_back(asked: Sequence[Payment], state: ReceiptState, original: Receipt
 
 def _still_kept(state: ReceiptState, original: ReceiptIssued) -> Mapping[int, int]:
     left: dict[int, int] = {}
-    for payment in kept(original.payments, original.change):
+    for payment in takings(original.payments, original.change, original.tip):
         left[payment.type] = left.get(payment.type, 0) + payment.amount
     for kind, amount in state.paid_back.items():
         left[kind] = left.get(kind, 0) - amount

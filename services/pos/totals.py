@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 
-from libs.contracts.pos.events import PaymentTaken, ReceiptIssued, TaxAmount
+from libs.contracts.pos.events import ReceiptIssued, TaxAmount
 from libs.contracts.pos.house import PaymentTotal, RegisterTotal, Totals
 from libs.contracts.pos.payment_kinds import PAYMENT_KINDS
-
-
-def kept(payments: Iterable[PaymentTaken], change: int) -> list[PaymentTaken]:
-    """What stayed in the house of each payment: change comes out of the last ones that can give it."""
-    left = change
-    kept_last_first = []
-    for payment in reversed(tuple(payments)):
-        back = 0
-        if left and PAYMENT_KINDS[payment.type].gives_change:
-            back = min(left, payment.amount) if left > 0 else max(left, payment.amount)
-        left -= back
-        kept_last_first.append(PaymentTaken(type=payment.type, amount=payment.amount - back))
-    if left:
-        raise ValueError("change that no payment could give")
-    return kept_last_first[::-1]
+from services.pos.takings import takings
 
 
 class Sums:
@@ -36,8 +21,10 @@ class Sums:
         self._registers: dict[str, list[int]] = {}
 
     def add(self, issued: ReceiptIssued, number: int) -> None:
-        """Raises before anything is counted if the payments make no sense."""
-        taken = kept(issued.payments, issued.change)
+        """Raises ValueError, before anything is counted, if the payments make no sense."""
+        if sum(payment.amount for payment in issued.payments) != issued.gross + issued.tip + issued.change:
+            raise ValueError("payments are not what the receipt comes to")
+        taken = takings(issued.payments, issued.change, issued.tip)
         self.voids += issued.voids is not None
         self.refunds += issued.refunds is not None
         self.receipts += issued.voids is None and issued.refunds is None

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pytest
 
+from libs.contracts.auth.tables import TABLES as AUTH_TABLES
 from libs.contracts.inventory.tables import TABLES as INVENTORY_TABLES
 from libs.contracts.pos.tables import TABLES as POS_TABLES
 from libs.projections.declare import Projection
+from libs.projections.tables import Statement
+from services.auth.service import SERVICE as AUTH
 from services.inventory.service import SERVICE as INVENTORY
+from services.pos import reports
 from services.pos.facts import ARTICLE_COLUMNS, TAX_RATE_COLUMNS
 from services.pos.service import SERVICE as POS
 
 
 @pytest.mark.parametrize(
-    ("promised", "projections"), [(INVENTORY_TABLES, INVENTORY.projections), (POS_TABLES, POS.projections)], ids=["inventory", "pos"]
+    ("promised", "projections"),
+    [(AUTH_TABLES, AUTH.projections), (INVENTORY_TABLES, INVENTORY.projections), (POS_TABLES, POS.projections)],
+    ids=["auth", "inventory", "pos"],
 )
 def test_what_a_contract_promises_is_there(promised: Mapping[str, tuple[str, ...]], projections: Sequence[Projection]) -> None:
     tables = {table.name: table for projection in projections for table in projection.tables}
@@ -26,3 +33,14 @@ def test_what_a_contract_promises_is_there(promised: Mapping[str, tuple[str, ...
 @pytest.mark.parametrize(("table", "read"), [("articles", ARTICLE_COLUMNS), ("tax_rates", TAX_RATE_COLUMNS)])
 def test_the_till_reads_no_more_of_inventory_than_was_promised(table: str, read: tuple[str, ...]) -> None:
     assert set(read) <= set(INVENTORY_TABLES[table])
+
+
+@pytest.mark.parametrize("statement", [reports._GROUPS, reports._STAFF], ids=["groups", "staff"])
+def test_reports_read_no_more_of_others_than_was_promised(statement: Statement) -> None:
+    promised = {"auth": AUTH_TABLES, "inventory": INVENTORY_TABLES}
+    foreign = re.findall(r"\{(auth|inventory)\.(\w+)\} (\w+)", statement.text)
+    assert foreign
+    for service, table, alias in foreign:
+        read = set(re.findall(rf"(?<![\w.]){alias}\.(\w+)", statement.text)) - {"instance"}
+        assert read
+        assert read <= set(promised[service][table])

@@ -7,5 +7,6 @@ from typing import Final
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "articles": ("key", "name", "price", "tax_class", "group_key", "is_active", "options"),
+    "article_groups": ("key", "name", "number", "parent_key"),
     "tax_rates": ("key", "tax_class", "rate", "valid_from"),
 }

@@ -19,18 +19,22 @@ from libs.domain.principal import Principal
 from libs.runtime.asking import Services
 from libs.texts.catalogue import Language
 from services.gateway import limits
+from services.gateway.dikas.spreadsheet import Sheet
 from services.gateway.identity import Identities
 
 T = TypeVar("T")
 
 NOBODY: Final = Principal(instance=0, user="")
 _LANGUAGE: Final = re.compile(r"(?:^|,)\s*(de|en)(?:-[\w-]*)?\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?(?=,|$)", re.IGNORECASE)
+_WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.ID_MAX_CHARS}}}")
 
 
 class Route(msgspec.Struct, frozen=True):
     """An endpoint: ``section`` as the published list names it; ``body`` the struct of its JSON, ``required`` fields that this route
-    needs although the struct does without them; ``public``: no token needed; ``stream``: a list written piece by piece."""
+    needs although the struct does without them; ``public``: no token needed; ``stream``: a list written piece by piece; ``csv``: how
+    the answer is a table, for clients that would rather have that."""
 
     method: str
     path: str
@@ -41,6 +45,7 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     public: bool = False
     stream: bool = False
+    csv: Sheet | None = None
 
     @property
     def body_may_be_absent(self) -> bool:
@@ -92,6 +97,30 @@ class Call:
             raise invalid(FieldError("Theke-Instance", "instance_name"))
         return name
 
+    def named(self, name: str) -> str | None:
+        """A query parameter that is an id. Raises ``invalid`` if it cannot be one."""
+        id_ = self.request.query.get(name)
+        if id_ and not _ID.fullmatch(id_):
+            raise invalid(FieldError(name, "not_a_key"))
+        return id_ or None
+
+    def number(self, name: str) -> int | None:
+        """A query parameter that is a whole number. Raises ``invalid``."""
+        text = self.request.query.get(name)
+        if not text:
+            return None
+        if not _WHOLE.fullmatch(text):
+            raise invalid(FieldError(name, "expected_integer"))
+        return int(text)
+
+    def day(self, name: str) -> date | datetime | None:
+        """A query parameter as a day, or as a moment on it in UTC. Raises ``invalid``."""
+        text = self.request.query.get(name)
+        try:
+            return date.fromisoformat(text) if text and _DAY.fullmatch(text) else self.moment(name)
+        except (ValueError, DomainError):
+            raise invalid(FieldError(name, "not_a_day")) from None
+
     def moment(self, name: str) -> datetime | None:
         """A query parameter as a moment, in UTC. Raises ``invalid``. A plus sign that was not escaped arrives as a space."""
         text = self.request.query.get(name)
@@ -104,16 +133,6 @@ class Call:
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             raise invalid(FieldError(name, "not_a_time")) from None
-
-    def day(self, name: str) -> date | None:
-        """A query parameter as a date (``2026-03-05``). Raises ``invalid``."""
-        text = self.request.query.get(name)
-        if not text:
-            return None
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            raise invalid(FieldError(name, "expected_date")) from None
 
     def flag(self, name: str) -> bool | None:
         """A query parameter as ``true`` or ``false``. Raises ``invalid``."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.gateway.dikas import articles, auth, open_bons, payments, receipts, shifts, tables
+from services.gateway.dikas import (
+    articles,
+    auth,
+    open_bons,
+    payments,
+    receipts,
+    reports,
+    shifts,
+    tables,
+)
 from services.gateway.dikas.call import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -15,4 +24,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *payments.ROUTES,
     *receipts.ROUTES,
     *shifts.ROUTES,
+    *reports.ROUTES,
 )

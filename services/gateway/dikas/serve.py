@@ -18,6 +18,7 @@ from libs.runtime.logs import traced
 from services.gateway import bodies, limits
 from services.gateway.dikas import envelope
 from services.gateway.dikas.call import Call, Route, bearer, language_of
+from services.gateway.dikas.spreadsheet import CSV, Sheet, prefers_csv
 from services.gateway.identity import Identities
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,8 @@ class Server:
         if route.stream:
             return await _stream(call, route.handler(call))
         answer = await route.handler(call)
+        if route.csv is not None and prefers_csv(call.request.headers.get("Accept", "")):
+            return _csv(call, route.csv, answer)
         return _json(call, route.status, envelope.success(answer))
 
     async def _check_instance(self, call: Call) -> None:
@@ -114,7 +117,18 @@ def refused(error: DomainError, request: web.BaseRequest, trace: str = "") -> we
 
 def _headers(call: Call) -> dict[str, str]:
     behind = {"Theke-Projection": "behind"} if call.behind else {}
-    return {**HEADERS, "Theke-Trace": call.trace, **behind}
+    varies = {"Vary": "Accept, Accept-Language"} if call.route.csv is not None else {}
+    return {**HEADERS, "Theke-Trace": call.trace, **behind, **varies}
+
+
+def _csv(call: Call, sheet: Sheet, answer: Any) -> web.Response:
+    headers = {
+        **_headers(call),
+        "Content-Type": f"{CSV}; charset=utf-8; header=present",
+        "Content-Disposition": f'attachment; filename="{sheet.name(answer)}.csv"',
+        "Content-Language": str(call.language),
+    }
+    return web.Response(body=sheet.file(answer, call.language), headers=headers)
 
 
 def _json(call: Call, status: int, body: bytes) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
@@ -225,9 +225,16 @@ class _Shifts(msgspec.Struct, frozen=True):
     since: date | None = None
 
 
+def _first(call: Call) -> date | None:
+    day = call.day("from")
+    if isinstance(day, datetime):
+        raise invalid(FieldError("from", "expected_date"))
+    return day
+
+
 async def shifts(call: Call) -> AsyncIterator[list[ShiftOut]]:
     """All shifts, oldest first; ``open=true`` those not settled, ``from`` those of business days from this one on."""
-    wanted = _Shifts(open=call.flag("open"), since=call.day("from"))
+    wanted = _Shifts(open=call.flag("open"), since=_first(call))
     async for piece in call.stream("pos", "shift.list", wanted, Shift):
         yield [shift_out(shift) for shift in piece]
 

@@ -627,6 +627,7 @@ NEEDS = {
     "receipts": "pos.payments",
     "shifts": "pos.payments",
     "day-close": "pos.day_close",
+    "reports": "pos.reports",
 }
 
 

@@ -29,8 +29,8 @@ async def project(reading: Reading, projections: Sequence[Projection], events: l
             assert await projector.wait(INSTANCE, end, 20)
         assert projector._held == {}
     connection = await asyncpg.connect(reading.dsn)
-    names = [table.name for made in projections for table in made.tables]
-    tables = {name: await connection.fetch(f"select * from {reading.service}.{name}_r1 order by instance, key") for name in names}
+    names = {table.name: f"{reading.service}.{table.name}_r{made.revision}" for made in projections for table in made.tables}
+    tables = {name: await connection.fetch(f"select * from {table} order by instance, key") for name, table in names.items()}
     await connection.close()
     return tables
 

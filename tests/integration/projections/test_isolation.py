@@ -15,7 +15,8 @@ import pytest
 
 from libs.domain.errors import DomainError, Kind
 from libs.projections import store
-from libs.projections.tables import PAGE_ROWS, Statement, Tables, registered
+from libs.projections import tables as module
+from libs.projections.tables import PAGE_ROWS, SUMMARIES_AT_ONCE_MAX, Statement, Tables, registered
 from services.auth.service import SERVICE as AUTH
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos.service import SERVICE as POS
@@ -28,12 +29,19 @@ SAMPLES: dict[str, Any] = {
     "text": "x", "int": 7, "bigint": 7, "numeric": Decimal(7), "boolean": True, "date": date(2026, 3, 5), "timestamptz": MOMENT,
     "jsonb": '["x"]',
 }  # fmt: skip
+# columns that a statement looks into
+DOCUMENTS: dict[str, str] = {
+    "document": '{"lines": [{"article": "x", "group": "x", "name": "x", "quantity": "7", "total": 7}], "taxes": [{"rate": "7"}]}',
+    "takings": '[{"type": 7, "amount": 7}]',
+}
 # what a parameter may be so that a row of samples is found
 PARAMETERS: dict[str, list[Any]] = {
     "text": ["x", ""],
     "int4": [7, 6],
     "int8": [7, 6],
+    "varchar": ["Europe/Berlin"],  # a zone
     "numeric": [Decimal(7)],
+    "bool": [True, False],
     "date": [date(2026, 3, 5)],
     "timestamptz": [MOMENT, MOMENT - timedelta(1)],
 }
@@ -48,7 +56,7 @@ async def filled(databases: Databases) -> AsyncIterator[tuple[asyncpg.Connection
         for projection in service.projections:
             await store.activate(connection, service.name, projection)
             for table in projection.tables:
-                values = [SAMPLES[type_] for type_ in table.columns.values()]
+                values = [DOCUMENTS.get(column) or SAMPLES[type_] for column, type_ in table.columns.items()]
                 places = ", ".join(f"${number}" for number in range(2, len(values) + 2))
                 name = f"{service.name}.{table.name}_r{projection.revision}"
                 insert = f"insert into {name} (instance, {', '.join(table.columns)}) values ($1, {places})"
@@ -110,6 +118,23 @@ async def test_tables_nobody_has_made_yet_are_unavailable_not_empty(filled: Any)
     assert (refused.value.kind, refused.value.reason) == (Kind.UNAVAILABLE, "tables_not_ready")
     with pytest.raises(DomainError, match="tables_not_ready"):
         await tables.rows("crm.customers", OWN, ["x"], ("key",))
+
+
+async def test_summaries_leave_connections_for_short_reads(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SUMMARY_WAITS_MAX_S", 0.05)
+    _, tables = filled
+    statement = Statement("select t.key from {pos.tables} t where t.instance = $1")
+    long = Statement("select t.key, pg_sleep(60)::text from {pos.tables} t where t.instance = $1")
+    summing = [asyncio.ensure_future(tables.summarise(long, OWN)) for _ in range(SUMMARIES_AT_ONCE_MAX)]
+    await asyncio.sleep(0)  # both have their turn
+    with pytest.raises(DomainError) as refused:
+        await tables.summarise(statement, OWN)
+    assert (refused.value.kind, refused.value.reason) == (Kind.UNAVAILABLE, "overloaded")
+    assert len(await tables.fetch(statement, OWN)) == 1
+    for one in summing:
+        one.cancel()
+    await asyncio.gather(*summing, return_exceptions=True)
+    assert len(await tables.summarise(statement, OWN)) == 1
 
 
 async def test_a_long_list_comes_in_pieces_and_keeps_nobody_waiting(filled: Any) -> None:

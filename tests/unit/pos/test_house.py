@@ -43,9 +43,9 @@ def close(after: object, facts: DayFacts | None = None, **how: object) -> Outcom
     return after.when(CLOSE_DAY, CloseDay(**body), facts=facts or DayFacts(), **how)  # type: ignore[attr-defined]
 
 
-def finish(at: Outcome, covered: int = 0, **how: object) -> Outcome:
+def finish(after: Outcome, covered: int = 0, **how: object) -> Outcome:
     body = FinishDay(first_day=TODAY, totals=Totals(), registers=(), unreadable=(), covered=covered)
-    return at.when(FINISH_DAY, body, **how)
+    return after.when(FINISH_DAY, body, **how)
 
 
 def test_who_opened_a_shift_sells_in_it() -> None:

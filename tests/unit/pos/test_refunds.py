@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from decimal import Decimal
 
-import pytest
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,7 +14,8 @@ from libs.contracts.pos.commands import Payment, Receipt, RefundedItem, RefundRe
 from libs.contracts.pos.events import PaymentTaken, TaxAmount
 from libs.contracts.pos.permissions import VOIDS
 from libs.domain.errors import Kind
-from services.pos.totals import Sums, kept
+from services.pos.takings import takings
+from services.pos.totals import Sums
 from tests.unit.given import Outcome
 from tests.unit.pos.inn import CARD, CASH, REFUND, VOID, card, cash, d, free, item, sell
 
@@ -146,7 +146,7 @@ def nothing_is_left(receipts: list[Receipt]) -> bool:
             assert tax.net + tax.tax == tax.gross
             amounts["net", tax.rate] += tax.net
             amounts["tax", tax.rate] += tax.tax
-        for payment in kept(receipt.payments, receipt.change):
+        for payment in takings(receipt.payments, receipt.change, receipt.tip):
             amounts["payment", payment.type] += payment.amount
         amounts["tip"] += receipt.tip
         assert sum(payment.amount for payment in receipt.payments) == receipt.gross + receipt.tip + receipt.change
@@ -154,13 +154,6 @@ def nothing_is_left(receipts: list[Receipt]) -> bool:
     assert not any(lines.values()), lines
     assert not any(amounts.values()), amounts
     return True
-
-
-@pytest.mark.parametrize(("payments", "change", "left"), [([(0, 500)], 100, [400]), ([(1, 300), (0, 200), (0, 100)], 150, [300, 150, 0])])
-def test_change_comes_out_of_the_last_cash(payments: list[tuple[int, int]], change: int, left: list[int]) -> None:
-    for sign in (1, -1):
-        taken = [PaymentTaken(type=kind, amount=sign * amount) for kind, amount in payments]
-        assert [payment.amount for payment in kept(taken, sign * change)] == [sign * amount for amount in left]
 
 
 def test_sums_merge_as_if_they_had_been_one() -> None:

@@ -1,0 +1,10 @@
+"""What other services may read of auth's query tables: table → columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "users": ("key", "username", "first_name", "last_name"),
+}
