@@ -97,6 +97,9 @@ class CommandType(msgspec.Struct, frozen=True):
 
     ``permission``: the right that is needed to write (empty: every principal of the instance).
     ``streams(command)``: the streams it reads and may write.
+    ``complete(command, lookup)``: the command with what only query tables know (where an item stands), before its streams are named.
+    What it fills in is no part of what a repeat must match, so a repeat is answered even when that has changed: ``reply`` of such a
+    command rests on ``recorded`` alone, and every such command that is done writes something.
     ``facts(command, lookup)``: what else the decision rests on, read before deciding.
     ``decide(states, command, facts)``: raises DomainError to refuse.
     ``reply(states, command, recorded)``: the answer, from the states after the command; also used when it is repeated later.
@@ -109,3 +112,4 @@ class CommandType(msgspec.Struct, frozen=True):
     reply: Callable[[States, Command[Any], Sequence[Recorded]], Any]
     permission: str = ""
     facts: Callable[[Command[Any], Lookup], Awaitable[Any]] | None = None
+    complete: Callable[[Command[Any], Lookup], Awaitable[Command[Any]]] | None = None

@@ -1,5 +1,5 @@
-"""The one way in: authorise → load facts → decide → append → project → reply. Every write of a service passes here, whatever dialect,
-import or process it comes from."""
+"""The one way in: authorise → complete → load facts → decide → append → project → reply. Every write of a service passes here,
+whatever dialect, import or process it comes from."""
 
 from __future__ import annotations
 
@@ -76,6 +76,8 @@ class Dispatcher:
         ends = time.monotonic() + timeout
         fingerprint = sha256(type_.name.encode() + b"\n" + _canonical.encode(command.body)).digest()
         try:
+            if type_.complete is not None:
+                command = await type_.complete(command, self._lookup)
             facts = await type_.facts(command, self._lookup) if type_.facts is not None else None
         except DomainError as refusal:
             done = await self._batcher.recall(type_, command, fingerprint)

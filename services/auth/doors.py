@@ -25,12 +25,12 @@ from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
 from libs.domain.principal import Principal
 from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host
 from services.auth import sessions
 from services.auth.credentials import SET, SET_FIRST, CredentialKept, SetCredential
 from services.auth.passwords import Passwords, is_common
 from services.auth.queries import CREDENTIAL, LOGIN, USER, instances, roles_of
-from services.auth.secrets import Secrets
 from services.auth.tokens import TokenMint, new_mac_key, new_signing_key
 
 SIGNING_KEY: Final = "signing key"

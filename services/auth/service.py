@@ -6,13 +6,13 @@ import asyncio
 
 from libs.bus.subjects import Call
 from libs.runtime.records import record_parts
+from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service
 from services.auth import instances, sessions
 from services.auth.doors import Doors
 from services.auth.projections import CREDENTIALS, INSTANCES, REVOCATIONS
 from services.auth.queries import QUERIES
 from services.auth.records import USERS
-from services.auth.secrets import Secrets
 
 HEARTBEAT_EVERY_S = 1.0
 

@@ -24,7 +24,7 @@ from libs.domain.decider import Command, Lookup
 from services.pos.faults import is_key, plain
 from services.pos.settings import SETTINGS, Settings, business_day
 
-ARTICLE_COLUMNS = ("key", "name", "price", "tax_class", "group_key", "is_active", "options")
+ARTICLE_COLUMNS = ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course")
 TAX_RATE_COLUMNS = ("tax_class", "rate", "valid_from")
 TABLE_COLUMNS = ("key", "is_active", "needs_cleaning")
 
@@ -47,6 +47,7 @@ class ArticleFact(msgspec.Struct, frozen=True):
     group: str | None = None
     is_active: bool = True
     options: Mapping[str, OptionFact] = msgspec.field(default_factory=dict)
+    course: int | None = None
 
 
 class TableFact(msgspec.Struct, frozen=True):
@@ -93,6 +94,10 @@ async def table_facts(command: Command[CallCourse] | Command[MarkCleaned] | Comm
     return await _load(command, lookup, tables=[command.body.table])
 
 
+async def facts_of_tables(command: Command[Any], lookup: Lookup, tables: Iterable[str]) -> SaleFacts:
+    return await _load(command, lookup, tables=tables)
+
+
 async def _load(command: Command[Any], lookup: Lookup, *, tables: Iterable[str] = (), items: Iterable[Item] = ()) -> SaleFacts:
     items = tuple(items)
     keys = _keys(item.article for item in items if item.article is not None)
@@ -126,7 +131,7 @@ def _table(key: str, row: Any) -> TableFact:
 
 def _article(key: str, row: Any) -> ArticleFact:
     options = {option.id: option for option in _options(row["options"])}
-    return ArticleFact(key, row["name"], plain(row["price"]), row["tax_class"], row["group_key"], row["is_active"], options)
+    return ArticleFact(key, row["name"], plain(row["price"]), row["tax_class"], row["group_key"], row["is_active"], options, row["course"])
 
 
 def _options(raw: Any) -> list[OptionFact]:

@@ -82,7 +82,7 @@ def price_item(item: Item, path: str, facts: SaleFacts, line_id: str, faults: Fa
         options=options,
         discount=discount,
         discount_percent=percent,
-        course=item.course,
+        course=good.article.course if item.course is None and good.article else item.course,
         seat=item.seat,
         note=item.note,
     )

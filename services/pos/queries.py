@@ -1,4 +1,4 @@
-"""What can be asked about tables, open orders and receipts."""
+"""What can be asked about receipts. What is open at tables is asked in ``tabs.queries``."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.commands import OpenLine, Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber, TableKey, TableTab
-from libs.contracts.pos.events import OrderLine, TableState
-from libs.contracts.pos.permissions import ORDERS, PAYMENTS
+from libs.contracts.pos.commands import Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber
+from libs.contracts.pos.permissions import PAYMENTS
 from libs.domain.errors import not_found
 from libs.projections.tables import Statement
-from libs.runtime.records import All
 from libs.runtime.service import Ask, Query
 
-_TABS = Statement("select t.key, t.state, t.course, t.open_lines, t.open_amount, t.occupied_at from {pos.tabs} t where t.instance = $1")
-_TAB = Statement(f"{_TABS.text} and t.key = $2")
-_OPEN_LINES = Statement(
-    "select l.table_key, l.order_key, l.staff, l.placed_at, l.open_quantity, l.open_amount, l.line "
-    "from {pos.open_lines} l where l.instance = $1 and l.table_key = $2 order by l.position, l.ordinal"
-)
 _RECEIPT = "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.position from {pos.receipts} r where r.instance = $1"
 _RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
 _RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and r.register = $2 and r.number = $3")
@@ -30,7 +22,6 @@ _RECEIPTS = Statement(
 )
 
 _receipts = msgspec.json.Decoder(Receipt)
-_lines = msgspec.json.Decoder(OrderLine)
 
 
 def receipt_of_row(row: Any) -> Receipt:
@@ -45,41 +36,6 @@ def receipt_of_row(row: Any) -> Receipt:
         refund_receipts=tuple(msgspec.json.decode(row["refund_receipts"])),
         refunded=row["refunded"],
     )
-
-
-def _tab(row: Any) -> TableTab:
-    return TableTab(
-        state=TableState(row["state"]),
-        course=row["course"],
-        open_lines=row["open_lines"],
-        open_amount=row["open_amount"],
-        occupied_at=row["occupied_at"],
-    )
-
-
-async def tab(ask: Ask) -> TableTab:
-    row = await ask.tables.fetch_one(_TAB, ask.instance, ask.body.table)
-    return TableTab() if row is None else _tab(row)
-
-
-async def tabs(ask: Ask) -> dict[str, TableTab]:
-    """By table; a table without an entry is free."""
-    return {row["key"]: _tab(row) for row in await ask.tables.fetch(_TABS, ask.instance)}
-
-
-async def open_lines(ask: Ask) -> list[OpenLine]:
-    return [
-        OpenLine(
-            table=row["table_key"],
-            order=row["order_key"],
-            staff=row["staff"],
-            placed_at=row["placed_at"],
-            open_quantity=row["open_quantity"],
-            open_amount=row["open_amount"],
-            line=_lines.decode(row["line"]),
-        )
-        for row in await ask.tables.fetch(_OPEN_LINES, ask.instance, ask.body.table)
-    ]
 
 
 async def receipts(ask: Ask) -> AsyncIterator[list[Receipt]]:
@@ -102,9 +58,6 @@ async def receipt_by_number(ask: Ask) -> Receipt:
 
 
 QUERIES: Final = (
-    Query("tab.list", All, tabs, ORDERS),
-    Query("tab.get", TableKey, tab, ORDERS),
-    Query("tab.open_lines", TableKey, open_lines, ORDERS),
     Query("receipt.list", ReceiptFilter, receipts, PAYMENTS, stream=True),
     Query("receipt.get", ReceiptKey, receipt, PAYMENTS),
     Query("receipt.by_number", ReceiptNumber, receipt_by_number, PAYMENTS),

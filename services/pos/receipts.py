@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.commands import LINES_PER_RECEIPT_MAX, PaidItem, PayTable, Receipt, RefundReceipt, Sell, VoidReceipt
+from libs.contracts.pos.commands import LINES_PER_RECEIPT_MAX, SEAT_MAX, PaidItem, PayTable, Receipt, RefundReceipt, Sell, VoidReceipt
 from libs.contracts.pos.events import (
     LinesPaid,
     PaidPart,
@@ -17,17 +17,16 @@ from libs.contracts.pos.events import (
     ReceiptLine,
     ReceiptRefunded,
     ReceiptVoided,
-    TableState,
 )
 from libs.contracts.pos.permissions import PAYMENTS
 from libs.domain.decider import Aggregate, Command, CommandType, Decision, States, StreamRef
 from libs.domain.events import Recorded
 from libs.domain.ids import key_of
 from services.pos.facts import SaleFacts, sale_facts, table_facts
-from services.pos.faults import Faults, check_count, check_key, known_as, plain
+from services.pos.faults import Faults, check_count, check_int, check_key, known_as, plain
 from services.pos.house import READ, HouseState, house_of
-from services.pos.pricing import check_quantity, part_amount, price_items, receipt_line, taxes_of
-from services.pos.tabs import TAB, Tab, TabLine, check_table, line_keys, tab_of, tab_refs
+from services.pos.pricing import check_quantity, price_items, receipt_line, taxes_of
+from services.pos.tabs import TAB, Tab, TabLine, check_table, line_keys, state_after, tab_of, tab_refs
 from services.pos.tender import check_tender, settle
 
 # --- state --------------------------------------------------------------------------------------------------------------------
@@ -163,7 +162,7 @@ class _Part(msgspec.Struct, frozen=True):
 
     @property
     def amount(self) -> int:
-        return part_amount(self.line.line, self.line.paid_quantity, self.line.paid_amount, self.quantity)
+        return self.line.share_of(self.quantity)
 
 
 def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFacts) -> Decision:
@@ -182,7 +181,7 @@ def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFact
         table=body.table,
         receipt=issued.receipt,
         parts=tuple(PaidPart(line=part.line.line.id, quantity=part.quantity, amount=part.amount) for part in parts),
-        leaves=_leaves(body.table, tab, parts, facts),
+        leaves=state_after(body.table, tab, {part.line.line.id: part.quantity for part in parts}, facts),
         staff=command.principal.user,
         at=command.at,
     )
@@ -194,7 +193,10 @@ def _parts(body: PayTable, tab: Tab, faults: Faults) -> list[_Part]:
     if body.items is not None:
         chosen = check_count(body.items, LINES_PER_RECEIPT_MAX, "items", "too_many", faults)
         asked = _asked_for(body.items, faults) if chosen else []
-    still_open = tab.open_lines()
+    check_int(body.seat, 1, SEAT_MAX, "seat", faults)
+    if body.items is not None and body.seat is not None:
+        faults.invalid("seat", "either_items_or_seat")
+    still_open = [line for line in tab.open_lines() if body.seat is None or line.line.seat == body.seat]
     if not still_open:
         faults.conflict("table", "nothing_to_pay", id=known_as(body.table))
         return []
@@ -227,14 +229,6 @@ def _part(item: PaidItem, path: str, tab: Tab, faults: Faults) -> _Part | None:
         faults.conflict(f"{path}.quantity", "line_quantity_exceeds_open", id=item.line, open=f"{line.open_quantity:f}")
         return None
     return _Part(line, quantity)
-
-
-def _leaves(table: str, tab: Tab, parts: Sequence[_Part], facts: SaleFacts) -> TableState:
-    paid = {part.line.line.id: part.quantity for part in parts}
-    if any(line.open_quantity > paid.get(line.line.id, 0) for line in tab.open_lines()):
-        return TableState.OCCUPIED
-    fact = facts.tables.get(table)
-    return TableState.NEEDS_CLEANING if fact is not None and fact.needs_cleaning else TableState.FREE
 
 
 # --- answers ------------------------------------------------------------------------------------------------------------------

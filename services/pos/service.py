@@ -5,6 +5,7 @@ from __future__ import annotations
 from libs.runtime.records import record_parts
 from libs.runtime.service import Host, Service
 from services.pos import (
+    floor,
     house,
     receipts,
     reports,
@@ -14,34 +15,43 @@ from services.pos import (
 from services.pos.closing import Closings
 from services.pos.house_tables import DAYS, SHIFTS
 from services.pos.house_tables import QUERIES as HOUSE_QUERIES
-from services.pos.projections import RECEIPTS, TABS
+from services.pos.projections import RECEIPTS
 from services.pos.queries import QUERIES
 from services.pos.records import TABLE_GROUPS, TABLES
+from services.pos.self_order import open_codes
+from services.pos.tabs.projections import TABS
+from services.pos.tabs.queries import QUERIES as TAB_QUERIES
 
 
 async def _extend(host: Host) -> None:
     Closings(host).register()
+    await open_codes(host)
 
 
-_parts = record_parts(TABLE_GROUPS, TABLES)
+_groups, _tables = record_parts(TABLE_GROUPS), record_parts(TABLES)
 SERVICE = Service(
     "pos",
     commands=(
-        *_parts.commands,
+        *_groups.commands,
+        *(floor.guarded(command) for command in _tables.commands),
+        floor.ARRANGE,
         *tabs.COMMANDS,
         *receipts.COMMANDS,
         *taking_back.COMMANDS,
         *house.COMMANDS,
     ),
     projections=(
-        *_parts.projections,
+        *_groups.projections,
+        *_tables.projections,
         TABS,
         RECEIPTS,
         SHIFTS,
         DAYS,
     ),
     queries=(
-        *_parts.queries,
+        *_groups.queries,
+        *_tables.queries,
+        *TAB_QUERIES,
         *QUERIES,
         *HOUSE_QUERIES,
         *reports.QUERIES,

@@ -17,6 +17,7 @@ from services.inventory.service import SERVICE as INVENTORY
 from services.pos import reports
 from services.pos.facts import ARTICLE_COLUMNS, TAX_RATE_COLUMNS
 from services.pos.service import SERVICE as POS
+from services.pos.tabs.waiting import USER_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,7 @@ def test_reports_read_no_more_of_others_than_was_promised(statement: Statement) 
         read = set(re.findall(rf"(?<![\w.]){alias}\.(\w+)", statement.text)) - {"instance"}
         assert read
         assert read <= set(promised[service][table])
+
+
+def test_the_till_reads_no_more_of_auth_than_was_promised() -> None:
+    assert set(USER_COLUMNS) <= set(AUTH_TABLES["users"])

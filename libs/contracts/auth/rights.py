@@ -6,16 +6,28 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from libs.contracts.inventory.records import ARTICLES
-from libs.contracts.pos.permissions import DAY_CLOSE, ORDERS, OWN_VOIDS, PAYMENTS, REPORTS, SETTINGS, SHIFTS, TABLES, TRANSFER, VOIDS
+from libs.contracts.pos.permissions import (
+    DAY_CLOSE,
+    KITCHEN,
+    ORDERS,
+    OWN_VOIDS,
+    PAYMENTS,
+    REPORTS,
+    SETTINGS,
+    SHIFTS,
+    TABLES,
+    TRANSFER,
+    VOIDS,
+)
 
 STAFF: Final = "auth.staff"
 
 READ: Final = False
 WRITE: Final = True
 
-_HOUSE: Final = (ARTICLES, TABLES, ORDERS, PAYMENTS, VOIDS, OWN_VOIDS, TRANSFER, SHIFTS, DAY_CLOSE, REPORTS, SETTINGS)
-_FLOOR: Final = {ARTICLES: READ, TABLES: READ, ORDERS: WRITE, PAYMENTS: WRITE, TRANSFER: WRITE}
-_DISPLAY: Final = {ARTICLES: READ, TABLES: READ, ORDERS: READ}
+_HOUSE: Final = (ARTICLES, TABLES, ORDERS, KITCHEN, PAYMENTS, VOIDS, OWN_VOIDS, TRANSFER, SHIFTS, DAY_CLOSE, REPORTS, SETTINGS)
+_FLOOR: Final = {ARTICLES: READ, TABLES: READ, ORDERS: WRITE, KITCHEN: WRITE, PAYMENTS: WRITE, TRANSFER: WRITE}
+_DISPLAY: Final = {ARTICLES: READ, TABLES: READ, ORDERS: READ, KITCHEN: WRITE}
 
 ROLES: Final[Mapping[str, Mapping[str, bool]]] = {
     "Admin": {STAFF: WRITE, **dict.fromkeys(_HOUSE, WRITE)},

@@ -107,10 +107,11 @@ class PaidItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PayTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Without ``items`` everything open at the table is paid."""
+    """Without ``items`` everything open at the table is paid, with ``seat`` everything open at that seat."""
 
     table: str
     items: tuple[PaidItem, ...] | None = None
+    seat: int | None = None
     payments: tuple[Payment, ...] = ()
     tip: int = 0
     customer: str | None = None
@@ -199,18 +200,6 @@ class TableTab(msgspec.Struct, frozen=True, kw_only=True):
     open_lines: int = 0
     open_amount: int = 0
     occupied_at: datetime | None = None
-
-
-class OpenLine(msgspec.Struct, frozen=True, kw_only=True):
-    """An ordered line that is not paid, or not all of it."""
-
-    table: str
-    order: str
-    staff: str
-    placed_at: datetime
-    open_quantity: Decimal
-    open_amount: int
-    line: OrderLine
 
 
 class ReceiptFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 ORDERS: Final = "pos.orders"
+KITCHEN: Final = "pos.kitchen"  # how far it is with an item
 PAYMENTS: Final = "pos.payments"
 VOIDS: Final = "pos.voids"  # of anybody's receipts
 OWN_VOIDS: Final = "pos.own_voids"  # of receipts one issued oneself

@@ -53,6 +53,13 @@ class Route(msgspec.Struct, frozen=True):
         return not self.required and not any(field.required for field in msgspec.structs.fields(self.body))
 
 
+class Picture(msgspec.Struct, frozen=True):
+    """An answer that is no JSON and has no envelope; ``type`` is its Content-Type."""
+
+    type: str
+    body: bytes
+
+
 class Call:
     """What a handler works with. ``body`` is decoded; ``behind`` is set when query tables do not show a write yet."""
 

@@ -1,4 +1,4 @@
-"""Section OpenBons: orders at tables."""
+"""Section OpenBons: orders at tables. What becomes of their items is in ``open_items``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from libs.contracts.pos.commands import Item, OpenLine, OptionChoice, Order, Orders, PlaceOrder, PlaceOrders, TableKey
+from libs.contracts.pos.commands import Item, OptionChoice, Order, Orders, PlaceOrder, PlaceOrders
 from libs.contracts.pos.events import OrderLine
 from libs.domain.errors import FieldError
 from services.gateway.bodies import Whole
@@ -80,17 +80,6 @@ class OrdersOut(msgspec.Struct, rename="camel"):
     orders: list[OrderOut]
 
 
-class OpenItemOut(OrderItemOut, rename="camel"):
-    """An ordered item that is not paid, or not all of it."""
-
-    table_id: str
-    order_id: str
-    staff_id: str
-    created_date: str
-    open_quantity: Decimal
-    open_amount: Decimal
-
-
 def items_of(bodies: list[ItemBody], path: str, faults: list[FieldError]) -> tuple[Item, ...]:
     """Items in the domain's terms; amounts with too many places are noted as faults."""
     return tuple(
@@ -115,7 +104,7 @@ def _order(body: OrderBody, path: str, faults: list[FieldError]) -> PlaceOrder:
     return PlaceOrder(table=body.table_id, items=items_of(body.items, f"{path}items", faults))
 
 
-def _item_out(line: OrderLine) -> dict[str, Any]:
+def item_out(line: OrderLine) -> dict[str, Any]:
     return {
         "id": line.id,
         "article_id": line.article,
@@ -135,19 +124,7 @@ def _item_out(line: OrderLine) -> dict[str, Any]:
 
 def order_out(order: Order) -> OrderOut:
     return OrderOut(
-        order.id, order.table, order.staff, shapes.moment(order.placed_at), [OrderItemOut(**_item_out(line)) for line in order.lines]
-    )
-
-
-def open_item_out(found: OpenLine) -> OpenItemOut:
-    return OpenItemOut(
-        **_item_out(found.line),
-        table_id=found.table,
-        order_id=found.order,
-        staff_id=found.staff,
-        created_date=shapes.moment(found.placed_at),
-        open_quantity=shapes.quantity(found.open_quantity),
-        open_amount=shapes.amount(found.open_amount),
+        order.id, order.table, order.staff, shapes.moment(order.placed_at), [OrderItemOut(**item_out(line)) for line in order.lines]
     )
 
 
@@ -168,17 +145,7 @@ async def place_orders(call: Call) -> OrdersOut:
     return OrdersOut([order_out(order) for order in placed.orders])
 
 
-async def of_table(call: Call) -> list[OpenItemOut]:
-    """What is open at a table. Nothing: an empty list, if there is such a table; one whose record is gone shows what is left."""
-    table = call.id("tableId", "table_not_found")
-    found = await call.query("pos", "tab.open_lines", TableKey(table=table), list[OpenLine])
-    if not found:
-        await call.query("pos", "table.get", {"key": table}, dict[str, Any])
-    return [open_item_out(line) for line in found]
-
-
 ROUTES = (
     Route("POST", "/api/v1/open-bons", "OpenBons", place_order, OrderBody, status=201),
     Route("POST", "/api/v1/open-bons/batch", "OpenBons", place_orders, OrdersBody, status=201),
-    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table),
 )

@@ -8,6 +8,7 @@ import msgspec
 
 from libs.contracts.pos.commands import PaidItem, PayTable, Receipt, Sell
 from libs.domain.errors import FieldError
+from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.open_bons import ItemBody, items_of
@@ -30,6 +31,7 @@ class TablePaymentBody(msgspec.Struct, rename="camel"):
     table_id: str
     payments: list[PaymentBody]
     items: list[PaidItemBody] | None = None
+    seat: Whole | None = None
     tip: Decimal | None = None
     customer_id: str | None = None
 
@@ -50,12 +52,13 @@ async def direct_sale(call: Call) -> ReceiptOut:
 
 
 async def table(call: Call) -> ReceiptOut:
-    """A bill: everything open at a table, or the items that are named, or parts of them."""
+    """A bill: everything open at a table or one of its seats, or the items that are named, or parts of them."""
     faults: list[FieldError] = []
     body: TablePaymentBody = call.body
     bill = PayTable(
         table=body.table_id,
         items=None if body.items is None else tuple(PaidItem(line=item.id, quantity=item.quantity) for item in body.items),
+        seat=body.seat,
         payments=payments_of(body.payments, faults),
         tip=shapes.minor(body.tip, "tip", faults) or 0,
         customer=body.customer_id,

@@ -7,7 +7,9 @@ from typing import Final
 from services.gateway.dikas import (
     articles,
     auth,
+    floor,
     open_bons,
+    open_items,
     payments,
     receipts,
     reports,
@@ -19,8 +21,10 @@ from services.gateway.dikas.call import Route
 ROUTES: Final[tuple[Route, ...]] = (
     *auth.ROUTES,
     *articles.ROUTES,
+    *floor.ROUTES,
     *tables.ROUTES,
     *open_bons.ROUTES,
+    *open_items.ROUTES,
     *payments.ROUTES,
     *receipts.ROUTES,
     *shifts.ROUTES,

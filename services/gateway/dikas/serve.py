@@ -17,7 +17,7 @@ from libs.runtime.asking import Services
 from libs.runtime.logs import traced
 from services.gateway import bodies, limits
 from services.gateway.dikas import envelope
-from services.gateway.dikas.call import Call, Route, bearer, language_of
+from services.gateway.dikas.call import Call, Picture, Route, bearer, language_of
 from services.gateway.dikas.spreadsheet import CSV, Sheet, prefers_csv
 from services.gateway.identity import Identities
 
@@ -76,6 +76,8 @@ class Server:
         answer = await route.handler(call)
         if route.csv is not None and prefers_csv(call.request.headers.get("Accept", "")):
             return _csv(call, route.csv, answer)
+        if isinstance(answer, Picture):
+            return web.Response(status=route.status, body=answer.body, headers={**_headers(call), "Content-Type": answer.type})
         return _json(call, route.status, envelope.success(answer))
 
     async def _check_instance(self, call: Call) -> None:

@@ -122,7 +122,7 @@ def table_out(view: Any, tab: TableTab) -> TableOut:
     )
 
 
-def _status_out(status: TableStatus) -> TableStatusOut:
+def status_out(status: TableStatus) -> TableStatusOut:
     return TableStatusOut(status.table, STATUS_CODES[status.state], status.course, status.open_lines, shapes.amount(status.open_amount))
 
 
@@ -191,12 +191,12 @@ def group_out(view: Any) -> GroupOut:
 async def call_course(call: Call) -> TableStatusOut:
     """The kitchen may send a course (Gang)."""
     body = CallCourse(table=call.id("id", "table_not_found"), course=call.body.course)
-    return _status_out(await call.command("pos", "tab.call_course", body, TableStatus))
+    return status_out(await call.command("pos", "tab.call_course", body, TableStatus))
 
 
 async def mark_cleaned(call: Call) -> TableStatusOut:
     """The table can be taken again."""
-    return _status_out(await call.command("pos", "tab.mark_cleaned", MarkCleaned(table=call.id("id", "table_not_found")), TableStatus))
+    return status_out(await call.command("pos", "tab.mark_cleaned", MarkCleaned(table=call.id("id", "table_not_found")), TableStatus))
 
 
 ROUTES = (

@@ -14,7 +14,8 @@ from libs.domain.events import Recorded
 from libs.projections.declare import Projection
 from libs.records.tables import projection
 from services.inventory.records import ARTICLES, GROUPS
-from services.pos.projections import RECEIPTS, TABS
+from services.pos.projections import RECEIPTS
+from services.pos.tabs.projections import TABS
 from tests.integration.projections.shelves import MemoryLog, Reading
 from tests.unit.projections.histories import INSTANCE, evening, stock_taking
 

@@ -19,6 +19,15 @@ SELL = TYPES["receipt.sell"]
 PAY_TABLE = TYPES["receipt.pay_table"]
 VOID = TYPES["receipt.void"]
 REFUND = TYPES["receipt.refund"]
+CHANGE_LINE = TYPES["tab.change_line"]
+CANCEL_LINE = TYPES["tab.cancel_line"]
+SET_KITCHEN_STATE = TYPES["tab.set_kitchen_state"]
+MOVE = TYPES["tab.move"]
+MERGE = TYPES["tab.merge"]
+SPLIT = TYPES["tab.split"]
+MOVE_LINE = TYPES["tab.move_line"]
+HAND_OVER = TYPES["tab.transfer"]
+INTERIM_BILL = TYPES["tab.print_interim_bill"]
 
 CASH, CARD, NET_CASH, NET_CARD, TRANSFER = 0, 1, 3, 4, 5
 
@@ -36,6 +45,7 @@ ARTICLES = {
     for article in (
         ArticleFact("art_cola", "Cola 0,3l", d("3.50"), 0, group="artgrp_drinks"),
         ArticleFact("art_soup", "Tagessuppe", d("5.90"), 1),
+        ArticleFact("art_cake", "Torte", d("4.80"), 1, course=3),
         ArticleFact("art_burger", "Burger", d("8.90"), 1, options={option.id: option for option in (CHEESE, NO_ONIONS, NO_MEAT)}),
         ArticleFact("art_wine", "Rotwein Flasche", d("10.00"), 0),
         ArticleFact("art_penny", "Zahnstocher", d("0.01"), 0),

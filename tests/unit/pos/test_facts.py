@@ -29,6 +29,7 @@ def article(key: str, price: str, tax_class: int, options: Any = None) -> dict[s
         "group_key": "artgrp_1",
         "is_active": True,
         "options": options,
+        "course": None,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import given as for_any
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from libs.contracts.pos.commands import (
     CallCourse,
@@ -27,15 +26,49 @@ from libs.contracts.pos.commands import (
     VoidReceipt,
 )
 from libs.contracts.pos.events import OrderLine, PaymentTaken, ReceiptLine, TableState
+from libs.contracts.pos.floor import (
+    CancelLine,
+    ChangeLine,
+    MergeTables,
+    MovedItem,
+    MoveLine,
+    MoveTable,
+    PrintInterimBill,
+    SetKitchenState,
+    SplitItem,
+    SplitTable,
+)
 from libs.contracts.pos.payment_kinds import PAYMENT_KINDS
+from libs.contracts.pos.tab_events import KitchenState
 from libs.domain.decider import CommandType
 from libs.domain.errors import DomainError, Kind
 from libs.domain.money import times
 from services.pos.pricing import part_amount, receipt_line, taxes_of
-from services.pos.tabs import TAB, Tab, tab_refs
+from services.pos.tabs import TAB, Tab, TabLine, tab_refs
+from services.pos.tabs.projections import FREE, TABS
 from services.pos.tender import settle
 from tests.unit.given import Given, Log, Outcome, given
-from tests.unit.pos.inn import CALL_COURSE, FACTS, MARK_CLEANED, PAY_TABLE, PLACE_ORDER, PLACE_ORDERS, SELL, VOID, d, option
+from tests.unit.pos.inn import (
+    CALL_COURSE,
+    CANCEL_LINE,
+    CHANGE_LINE,
+    FACTS,
+    INTERIM_BILL,
+    MARK_CLEANED,
+    MERGE,
+    MOVE,
+    MOVE_LINE,
+    PAY_TABLE,
+    PLACE_ORDER,
+    PLACE_ORDERS,
+    SELL,
+    SET_KITCHEN_STATE,
+    SPLIT,
+    VOID,
+    d,
+    option,
+)
+from tests.unit.projections.histories import fold
 
 SEATED = ("tbl_1", "tbl_2", "tbl_clean")
 
@@ -121,8 +154,8 @@ class Evening(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.log: Log = given().log
-        self.ordered: dict[str, dict[str, OrderLine]] = defaultdict(dict)
-        self.billed: dict[str, list[ReceiptLine]] = defaultdict(list)
+        self.owed: dict[str, tuple[Decimal, int]] = {}  # what was ordered, moved to or taken off a line, in quantity and cents
+        self.billed: list[ReceiptLine] = []
         self.receipts: dict[str, Receipt] = {}
         self.voids: dict[str, Receipt] = {}
         self.answers: list[Outcome] = []
@@ -156,10 +189,32 @@ class Evening(RuleBasedStateMachine):
         assert {field.path.rsplit(".")[-1] for field in outcome.error.fields} == {"discount_amount"}, str(outcome.error)
         return False
 
-    def placed(self, table: str, lines: Sequence[OrderLine]) -> None:
+    def placed(self, lines: Sequence[OrderLine]) -> None:
         for line in lines:
-            assert line.id not in self.ordered[table]
-            self.ordered[table][line.id] = line
+            assert line.id not in self.owed
+            self.owed[line.id] = (line.quantity, line.total)
+
+    def owes(self, line: str, quantity: Decimal, amount: int) -> None:
+        before = self.owed.get(line, (Decimal(0), 0))
+        self.owed[line] = (before[0] + quantity, before[1] + amount)
+
+    def moved(self, items: Sequence[MovedItem]) -> None:
+        for moved in items:
+            line, quantity, amount = moved.item.line, moved.item.open_quantity, moved.item.open_amount
+            assert (line.quantity, line.total) == (quantity, amount)
+            assert times(line.unit_price, quantity).minor - line.discount == amount
+            self.owes(moved.before, -quantity, -amount)
+            self.owes(line.id, quantity, amount)
+        self.query_tables_say_what_the_log_says()
+
+    def some_part(self, data: st.DataObject, line: TabLine) -> Decimal | None:
+        most = int(line.open_quantity * 1000)
+        return data.draw(st.one_of(st.none(), st.integers(1, most).map(lambda thousandths: Decimal(thousandths).scaleb(-3))))
+
+    @initialize(one=orders, two=orders)
+    def guests_sit_already(self, one: tuple[Item, ...], two: tuple[Item, ...]) -> None:
+        self.order("tbl_1", one)
+        self.order("tbl_2", two)
 
     @rule(table=tables, items=orders)
     def order(self, table: str, items: tuple[Item, ...]) -> None:
@@ -169,7 +224,7 @@ class Evening(RuleBasedStateMachine):
             assert dirty
         elif self.accepted(outcome):
             assert not dirty
-            self.placed(table, outcome.reply.lines)
+            self.placed(outcome.reply.lines)
 
     @rule(batch=st.lists(st.tuples(st.sampled_from(SEATED[:2]), orders), min_size=1, max_size=4))
     def order_for_several(self, batch: list[tuple[str, tuple[Item, ...]]]) -> None:
@@ -177,7 +232,7 @@ class Evening(RuleBasedStateMachine):
         outcome = self.when(PLACE_ORDERS, body)
         if self.accepted(outcome):
             for answer in outcome.reply.orders:
-                self.placed(answer.table, answer.lines)
+                self.placed(answer.lines)
 
     @rule(table=tables, course=st.integers(1, 4))
     def call_course(self, table: str, course: int) -> None:
@@ -194,7 +249,7 @@ class Evening(RuleBasedStateMachine):
         if not still_open:
             outcome.refused(Kind.CONFLICT, "nothing_to_pay")
             return
-        self.issued(table, outcome.reply)
+        self.issued(outcome.reply)
         assert self.tab(table).state is (TableState.NEEDS_CLEANING if table == "tbl_clean" else TableState.FREE)
 
     @rule(data=st.data(), table=tables, tip=tips)
@@ -204,11 +259,10 @@ class Evening(RuleBasedStateMachine):
         chosen = data.draw(st.lists(st.sampled_from(still_open), min_size=1, unique_by=lambda line: line.line.id))
         items = []
         for line in chosen:
-            most = int(line.open_quantity * 1000)
-            part = data.draw(st.one_of(st.none(), st.integers(1, most).map(lambda thousandths: Decimal(thousandths).scaleb(-3))))
+            part = self.some_part(data, line)
             items.append(PaidItem(line=line.line.id, quantity=part))
         outcome = self.paid_for(data, PAY_TABLE, PayTable(table=table, items=tuple(items), tip=tip))
-        self.issued(table, outcome.reply)
+        self.issued(outcome.reply)
 
     @rule(data=st.data(), table=tables)
     def try_to_pay_more_than_is_open(self, data: st.DataObject, table: str) -> None:
@@ -223,7 +277,7 @@ class Evening(RuleBasedStateMachine):
     def sell(self, data: st.DataObject, items: tuple[Item, ...], tip: int) -> None:
         outcome = self.paid_for(data, SELL, Sell(items=items, tip=tip))
         if self.accepted(outcome):
-            self.issued("", outcome.reply)
+            self.issued(outcome.reply, at_a_table=False)
 
     @precondition(lambda self: self.receipts)
     @rule(data=st.data())
@@ -245,34 +299,125 @@ class Evening(RuleBasedStateMachine):
         outcome = self.when(MARK_CLEANED, MarkCleaned(table=table))
         assert (outcome.error is None) == dirty
 
-    def issued(self, table: str, receipt: Receipt) -> None:
+    def issued(self, receipt: Receipt, *, at_a_table: bool = True) -> None:
         check_receipt(receipt)
         self.receipts[receipt.id] = receipt
-        self.billed[table].extend(receipt.lines)
+        if at_a_table:
+            self.billed.extend(receipt.lines)
+
+    # the floor
+
+    def may_not_take(self, goal: str) -> bool:
+        return self.tab(goal).state is TableState.NEEDS_CLEANING
+
+    @rule(source=tables, goal=tables)
+    def move_table(self, source: str, goal: str) -> None:
+        still_open = self.tab(source).open_lines()
+        dirty = self.may_not_take(goal)
+        outcome = self.when(MOVE, MoveTable(table=source, target=goal))
+        if outcome.error is not None:
+            assert source == goal or not still_open or dirty, str(outcome.error)
+            return
+        assert [moved.before for moved in outcome.reply.items] == [moved.item.line.id for moved in outcome.reply.items]
+        self.moved(outcome.reply.items)
+
+    @rule(sources=st.lists(tables, min_size=1, max_size=2, unique=True), goal=tables)
+    def merge_tables(self, sources: list[str], goal: str) -> None:
+        fine = goal not in sources and all(self.tab(source).open_lines() for source in sources) and not self.may_not_take(goal)
+        outcome = self.when(MERGE, MergeTables(table=goal, sources=tuple(sources)))
+        assert (outcome.error is None) == fine, str(outcome.error)
+        if fine:
+            self.moved(outcome.reply.items)
+
+    @rule(data=st.data(), source=tables, goal=tables, seat=st.one_of(st.none(), st.integers(1, 6)))
+    def split_table(self, data: st.DataObject, source: str, goal: str, seat: int | None) -> None:
+        still_open = self.tab(source).open_lines()
+        assume(still_open)
+        chosen = data.draw(st.lists(st.sampled_from(still_open), min_size=1, unique_by=lambda line: line.line.id))
+        items = tuple(SplitItem(line=line.line.id, quantity=self.some_part(data, line)) for line in chosen)
+        fine = not self.may_not_take(goal) and (source != goal or seat is not None)
+        outcome = self.when(SPLIT, SplitTable(table=source, items=items, target=goal, seat=seat))
+        assert (outcome.error is None) == fine, str(outcome.error)
+        if fine:
+            self.moved(outcome.reply.items)
+
+    @rule(data=st.data(), source=tables, goal=st.one_of(st.none(), tables), seat=st.integers(1, 6))
+    def move_line(self, data: st.DataObject, source: str, goal: str | None, seat: int) -> None:
+        still_open = self.tab(source).open_lines()
+        assume(still_open)
+        line = data.draw(st.sampled_from(still_open))
+        dirty = self.may_not_take(goal or source)
+        part = self.some_part(data, line)
+        outcome = self.when(MOVE_LINE, MoveLine(line=line.line.id, target=goal, seat=seat, quantity=part, table=source))
+        assert (outcome.error is None) == (not dirty), str(outcome.error)
+        if not dirty:
+            self.moved([outcome.reply])
+
+    @rule(data=st.data(), table=tables)
+    def cancel_line(self, data: st.DataObject, table: str) -> None:
+        still_open = self.tab(table).open_lines()
+        assume(still_open)
+        line = data.draw(st.sampled_from(still_open))
+        body = CancelLine(line=line.line.id, reason="fiel herunter", quantity=self.some_part(data, line), table=table)
+        taken = self.when(CANCEL_LINE, body).reply
+        assert (line.open_quantity - taken.quantity, line.open_amount - taken.amount) == (taken.open_quantity, taken.open_amount)
+        self.owes(line.line.id, -taken.quantity, -taken.amount)
+
+    @rule(data=st.data(), table=tables, quantity=quantities, reduction=reductions, course=courses)
+    def change_line(self, data: st.DataObject, table: str, quantity: Decimal, reduction: dict[str, object], course: int | None) -> None:
+        still_open = self.tab(table).open_lines()
+        assume(still_open)
+        line = data.draw(st.sampled_from(still_open))
+        begun = line.state is not KitchenState.ORDERED
+        body = ChangeLine(line=line.line.id, quantity=quantity, course=course, reason="anders bestellt", table=table, **reduction)  # type: ignore[arg-type]
+        outcome = self.when(CHANGE_LINE, body)
+        if outcome.error is not None and outcome.error.reason == "line_begun":
+            assert begun
+            assert quantity > line.open_quantity
+        elif self.accepted(outcome):
+            assert outcome.reply.open_quantity == quantity
+            self.owes(line.line.id, quantity - line.open_quantity, outcome.reply.open_amount - line.open_amount)
+
+    @rule(data=st.data(), table=tables, state=st.sampled_from(KitchenState))
+    def kitchen(self, data: st.DataObject, table: str, state: KitchenState) -> None:
+        tab = self.tab(table)
+        assume(tab.open_lines())
+        line = data.draw(st.sampled_from(tab.open_lines()))
+        held = tab.kitchen_state(line) is KitchenState.HELD
+        outcome = self.when(SET_KITCHEN_STATE, SetKitchenState(line=line.line.id, state=state, table=table))
+        impossible = state in (KitchenState.HELD, KitchenState.CANCELLED)
+        assert (outcome.error is None) == (not held and not impossible)
+
+    @rule(table=tables)
+    def show_bill(self, table: str) -> None:
+        still_open = self.tab(table).open_lines()
+        outcome = self.when(INTERIM_BILL, PrintInterimBill(table=table))
+        assert (outcome.error is None) == bool(still_open)
+        if still_open:
+            bill = outcome.reply
+            assert bill.gross == sum(line.open_amount for line in still_open) == sum(line.total for line in bill.lines)
+            assert all(times(line.unit_price, line.quantity).minor - line.discount == line.total for line in bill.lines)
+            assert bill.printed == self.tab(table).interim_bills > 0
+
+    # what always holds
 
     @invariant()
     def what_was_ordered_is_billed_or_open(self) -> None:
-        for table in SEATED:
-            tab = self.tab(table)
-            open_amount = sum(line.open_amount for line in tab.open_lines())
-            billed = sum(receipt.gross for receipt in self.receipts.values() if receipt.table == table)
-            assert billed + open_amount == sum(line.total for line in self.ordered[table].values())
+        open_amount = sum(line.open_amount for table in SEATED for line in self.tab(table).open_lines())
+        assert sum(line.total for line in self.billed) + open_amount == sum(amount for _, amount in self.owed.values())
 
     @invariant()
     def no_line_is_lost_paid_twice_or_negative(self) -> None:
-        for table in SEATED:
-            tab = self.tab(table)
-            for id_, line in self.ordered[table].items():
-                parts = [part for part in self.billed[table] if part.id == id_]
-                paid = sum((part.quantity for part in parts), Decimal(0))
-                amount = sum(part.total for part in parts)
-                kept = tab.lines.get(id_)
-                if kept is None or not kept.is_open:
-                    assert (paid, amount) == (line.quantity, line.total), "parts must add up to the line"
-                else:
-                    assert kept.open_quantity == line.quantity - paid > 0
-                    assert kept.open_amount == line.total - amount >= 0
-            assert set(tab.lines) <= set(self.ordered[table])
+        found: dict[str, tuple[Decimal, int]] = {}
+        for line in (line for table in SEATED for line in self.tab(table).open_lines()):
+            assert line.line.id not in found, "a line is open at two tables"
+            assert line.open_quantity > 0
+            assert line.open_amount >= 0
+            found[line.line.id] = (line.open_quantity, line.open_amount)
+        for part in self.billed:
+            before = found.get(part.id, (Decimal(0), 0))
+            found[part.id] = (before[0] + part.quantity, before[1] + part.total)
+        assert found == {line: owed for line, owed in self.owed.items() if owed != (0, 0)}
 
     @invariant()
     def a_table_is_occupied_exactly_while_something_is_open(self) -> None:
@@ -288,8 +433,34 @@ class Evening(RuleBasedStateMachine):
         assert numbers == list(range(1, len(self.receipts) + len(self.voids) + 1))
 
     def teardown(self) -> None:
+        self.query_tables_say_what_the_log_says()
         for answer in self.answers:
             assert answer.repeated() == answer.reply, "a repeat must be answered alike, whatever came after"
+
+    def query_tables_say_what_the_log_says(self) -> None:
+        rows = fold(TABS, self.log.recorded)
+        for table in SEATED:
+            tab = self.tab(table)
+            still_open = tab.open_lines()
+            assert rows.get(("tabs", (table,)), FREE) == {
+                "state": tab.state,
+                "course": tab.course,
+                "fired": tab.fired,
+                "open_lines": len(still_open),
+                "open_amount": sum(line.open_amount for line in still_open),
+                "waiter": tab.waiter or None,
+                "occupied_at": tab.since,
+                "served_at": tab.served_at,
+                "interim_bills": tab.interim_bills,
+            }
+            shown = [row | {"key": key[0]} for (name, key), row in rows.items() if name == "open_lines" and row["table_key"] == table]
+            shown.sort(key=lambda row: row["place"])
+            assert [
+                (row["key"], row["open_quantity"], row["open_amount"], row["state"], row["fired"], row["order_key"]) for row in shown
+            ] == [(line.line.id, line.open_quantity, line.open_amount, line.state, line.fired, line.placed.order) for line in still_open]
+            lines = [msgspec.json.decode(row["line"], type=OrderLine) for row in shown]
+            assert lines == [line.line for line in still_open]
+            assert [(row["course"], row["seat"]) for row in shown] == [(line.course, line.seat) for line in lines]
 
 
 Evening.TestCase.settings = settings(

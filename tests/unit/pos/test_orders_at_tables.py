@@ -259,6 +259,15 @@ def test_every_command_has_a_right_and_a_name_of_its_own() -> None:
         "tab.place_orders",
         "tab.call_course",
         "tab.mark_cleaned",
+        "tab.change_line",
+        "tab.cancel_line",
+        "tab.set_kitchen_state",
+        "tab.move",
+        "tab.merge",
+        "tab.split",
+        "tab.move_line",
+        "tab.transfer",
+        "tab.print_interim_bill",
         "receipt.sell",
         "receipt.pay_table",
         "receipt.void",
@@ -266,5 +275,12 @@ def test_every_command_has_a_right_and_a_name_of_its_own() -> None:
         "house.change_settings",
         "shift.open",
     }
-    assert {type_.permission for type_ in TYPES.values()} == {"pos.orders", "pos.payments", "pos.own_voids", "pos.settings"}
+    assert {type_.permission for type_ in TYPES.values()} == {
+        "pos.orders",
+        "pos.kitchen",
+        "pos.transfer",
+        "pos.payments",
+        "pos.own_voids",
+        "pos.settings",
+    }
     assert PLACE_ORDER.body is PlaceOrder

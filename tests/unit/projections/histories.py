@@ -3,23 +3,61 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 from libs.contracts.pos.commands import Item, RefundedItem
 from libs.contracts.pos.events import ReceiptIssued
+from libs.contracts.pos.floor import (
+    CancelLine,
+    ChangeLine,
+    MoveTable,
+    PrintInterimBill,
+    SetKitchenState,
+    SplitItem,
+    SplitTable,
+    TransferTable,
+)
+from libs.contracts.pos.tab_events import KitchenState
 from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError
 from libs.domain.events import Recorded
 from libs.domain.principal import system
+from libs.projections.declare import Projection
+from libs.projections.rows import Rows
 from libs.records.engine import Change, Create, Delete, Records
 from services.inventory.records import ARTICLES, GROUPS
+from services.pos.tabs import tab_refs
+from services.pos.tabs.waiting import HandOverFacts
 from tests.unit.given import NOON, Outcome, given
 from tests.unit.pos import inn
 
 INSTANCE = 17
 TABLES = ("tbl_1", "tbl_clean")
+Tables = dict[tuple[str, tuple[Any, ...]], dict[str, Any]]
+
+
+def fold(made: Projection, events: Sequence[Recorded], cuts: Iterable[int] = ()) -> Tables:
+    """The tables after batches that end at ``cuts``: a batch sees only the rows its handlers say they read."""
+    stored: Tables = {}
+    edges = [0, *sorted({cut % (len(events) + 1) for cut in cuts}), len(events)]
+    for begin, end in pairwise(edges):
+        rows = Rows()
+        for event in events[begin:end]:
+            handler = made.handlers.get(event.type)
+            for table, key in handler[1](event) if handler and handler[1] else ():
+                rows.seed(table, key, stored.get((table, key)))
+        for event in events[begin:end]:
+            if event.type in made.handlers:
+                made.handlers[event.type][0](rows, event)
+        for table, changed, dropped in rows.written():
+            stored.update({(table, key): row for key, row in changed})
+            for key in dropped:
+                stored.pop((table, key), None)
+    return stored
 
 
 def evening(seed: int, steps: int = 25) -> list[Recorded]:
@@ -37,6 +75,8 @@ def evening(seed: int, steps: int = 25) -> list[Recorded]:
 def _step(dice: random.Random, at: Any) -> Outcome:
     table = dice.choice(TABLES)
     things = [_thing(dice), _thing(dice)]
+    if dice.random() < 0.4:
+        return _floor(dice, at, table)
     match dice.randrange(12):
         case 0 | 1 | 2 | 3:
             return inn.order(at, table, *things)
@@ -65,6 +105,32 @@ def _step(dice: random.Random, at: Any) -> Outcome:
 def _some_of(dice: random.Random, bill: ReceiptIssued) -> list[RefundedItem]:
     lines = dice.sample(bill.lines, dice.randint(1, len(bill.lines)))
     return [RefundedItem(line=line.id, quantity=dice.choice((None, Decimal("0.5")))) for line in lines]
+
+
+def _floor(dice: random.Random, at: Any, table: str) -> Outcome:
+    """What can be done with open items and their tables."""
+    still_open = [line.line.id for line in at.log.state(tab_refs([table])[0]).open_lines()] or ["obn_none"]
+    line, other = dice.choice(still_open), dice.choice(TABLES)
+    quantity = dice.choice((None, Decimal("0.5"), Decimal(1)))
+    body: Any
+    match dice.randrange(8):
+        case 0:
+            body = MoveTable(table=table, target=other)
+        case 1:
+            body = SplitTable(table=table, items=(SplitItem(line=line, quantity=quantity),), target=other, seat=dice.choice((None, 2)))
+        case 2:
+            body = CancelLine(line=line, quantity=quantity, reason="kalt", table=table)
+        case 3:
+            body = ChangeLine(line=line, quantity=Decimal(dice.choice((1, 3))), reason="vertippt", note="heiß", table=table)
+        case 4 | 5:
+            state = dice.choice((KitchenState.PREPARING, KitchenState.READY, KitchenState.SERVED))
+            body = SetKitchenState(line=line, state=state, table=table)
+        case 6:
+            body = PrintInterimBill(table=table)
+        case _:
+            return at.when(inn.HAND_OVER, TransferTable(table=table, waiter="usr_ben"), facts=HandOverFacts(inn.FACTS, True))
+    type_ = next(type_ for type_ in inn.TYPES.values() if type_.body is type(body))
+    return at.when(type_, body, facts=inn.FACTS)
 
 
 def _thing(dice: random.Random) -> Item:

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.domain.events import Recorded
-from libs.projections.declare import Projection
 from libs.projections.rows import NotRead, Rows
 from libs.records.tables import projection
 from services.inventory.records import ARTICLES, GROUPS
-from services.pos.projections import RECEIPTS, TABS
-from tests.unit.projections.histories import evening, stock_taking
+from services.pos.projections import RECEIPTS
+from services.pos.tabs.projections import TABS
+from tests.unit.projections.histories import evening, fold, stock_taking
 
 STOCK = (projection(GROUPS), projection(ARTICLES))
-Tables = dict[tuple[str, tuple[Any, ...]], dict[str, Any]]
-
-
-def fold(made: Projection, events: Sequence[Recorded], cuts: Iterable[int] = ()) -> Tables:
-    """The tables after batches that end at ``cuts``: a batch sees only the rows its handlers say they read."""
-    stored: Tables = {}
-    edges = [0, *sorted({cut % (len(events) + 1) for cut in cuts}), len(events)]
-    for begin, end in pairwise(edges):
-        rows = Rows()
-        for event in events[begin:end]:
-            handler = made.handlers.get(event.type)
-            for table, key in handler[1](event) if handler and handler[1] else ():
-                rows.seed(table, key, stored.get((table, key)))
-        for event in events[begin:end]:
-            if event.type in made.handlers:
-                made.handlers[event.type][0](rows, event)
-        for table, changed, dropped in rows.written():
-            stored.update({(table, key): row for key, row in changed})
-            for key in dropped:
-                stored.pop((table, key), None)
-    return stored
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,4 +1,4 @@
-"""The one primary store beside the log: hashes and keys. Nothing in it is derived, nothing in it is ever in an event."""
+"""The one primary store beside the log: hashes and keys of a service. Nothing in it is derived, nothing in it is ever in an event."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Secrets:
             timeout=CONNECT_TIMEOUT_S,
             server_settings={
                 "search_path": self._schema,
-                "application_name": "theke auth secrets",
+                "application_name": f"theke {self._schema} secrets",
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             },
         )

@@ -1,0 +1,277 @@
+"""Section OpenBons: the items that are open at tables, and what becomes of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from libs.contracts.pos.commands import TableKey
+from libs.contracts.pos.floor import (
+    PAGE_MAX,
+    PAGE_SIZE_MAX,
+    CancelledItem,
+    CancelledPart,
+    CancelLine,
+    ChangeLine,
+    ItemState,
+    LineKey,
+    MovedItem,
+    MoveLine,
+    OpenItem,
+    OpenItemFilter,
+    SetKitchenState,
+)
+from libs.contracts.pos.tab_events import KitchenState
+from libs.domain.errors import FieldError, invalid
+from services.gateway import limits
+from services.gateway.bodies import Whole
+from services.gateway.dikas import shapes
+from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.open_bons import OrderItemOut, item_out
+
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+NUMBER_MAX_CHARS: Final = 20
+
+
+class CancelledOut(msgspec.Struct, rename="camel"):
+    """``status``: how far the kitchen was with it."""
+
+    reason: str
+    status: str
+    staff_id: str
+    date: str
+
+
+class OpenItemOut(OrderItemOut, rename="camel"):
+    """An ordered item that is not paid, or not all of it. ``status``: held, ordered, preparing, ready, served, or cancelled; then
+    ``cancelled`` says why, and what is open of it is what was taken off."""
+
+    table_id: str
+    order_id: str
+    staff_id: str
+    created_date: str
+    open_quantity: Decimal
+    open_amount: Decimal
+    status: str
+    status_date: str
+    cancelled: CancelledOut | None
+
+
+class MovedItemOut(OpenItemOut, rename="camel"):
+    """``previousId``: the id it had where it came from; another one if only a part of it came."""
+
+    previous_id: str
+
+
+class CancelledItemOut(msgspec.Struct, rename="camel"):
+    """``quantity`` and ``amount`` were taken off."""
+
+    id: str
+    table_id: str
+    quantity: Decimal
+    amount: Decimal
+    open_quantity: Decimal
+    open_amount: Decimal
+    cancelled: CancelledOut
+
+
+class ItemStateOut(msgspec.Struct, rename="camel"):
+    id: str
+    table_id: str
+    status: str
+    status_date: str
+
+
+class ChangeBody(msgspec.Struct, rename="camel"):
+    """What is not named stays; null clears. ``quantity``: how much is to be open; less than there is takes a ``reason``."""
+
+    quantity: Decimal | UnsetType = UNSET
+    note: str | UnsetType | None = UNSET
+    course: Whole | UnsetType | None = UNSET
+    seat: Whole | UnsetType | None = UNSET
+    discount_percent: Decimal | UnsetType | None = UNSET
+    discount_amount: Decimal | UnsetType | None = UNSET
+    reason: str | None = None
+
+
+class StatusBody(msgspec.Struct, rename="camel"):
+    status: str
+
+
+class MoveItemBody(msgspec.Struct, rename="camel"):
+    """To another table, another seat, or both; without ``quantity`` all that is open."""
+
+    target_table_id: str | None = None
+    seat: Whole | None = None
+    quantity: Decimal | None = None
+
+
+def _cancelled_out(cancelled: CancelledPart) -> CancelledOut:
+    return CancelledOut(cancelled.reason, str(cancelled.state), cancelled.staff, shapes.moment(cancelled.at))
+
+
+def open_item_values(found: OpenItem) -> dict[str, Any]:
+    return {
+        **item_out(found.line),
+        "table_id": found.table,
+        "order_id": found.order,
+        "staff_id": found.staff,
+        "created_date": shapes.moment(found.placed_at),
+        "open_quantity": shapes.quantity(found.open_quantity),
+        "open_amount": shapes.amount(found.open_amount),
+        "status": str(found.state),
+        "status_date": shapes.moment(found.state_at),
+        "cancelled": _cancelled_out(found.cancelled) if found.cancelled else None,
+    }
+
+
+def open_item_out(found: OpenItem) -> OpenItemOut:
+    return OpenItemOut(**open_item_values(found))
+
+
+def moved_item_out(moved: MovedItem) -> MovedItemOut:
+    return MovedItemOut(**open_item_values(moved.item), previous_id=moved.before)
+
+
+# --- query parameters ---------------------------------------------------------------------------------------------------------
+
+
+def number(call: Call, name: str, most: int) -> int | None:
+    """A query parameter from 1 to ``most``. Raises ``invalid``."""
+    text = call.request.query.get(name)
+    if not text:
+        return None
+    if not _DIGITS.fullmatch(text):
+        raise invalid(FieldError(name, "expected_integer"))
+    if not 1 <= int(text) <= most:
+        raise invalid(FieldError(name, "out_of_range", {"min": 1, "max": most}))
+    return int(text)
+
+
+def _quantity(call: Call) -> Decimal | None:
+    text = call.request.query.get("quantity")
+    if not text:
+        return None
+    try:
+        return Decimal(text[:NUMBER_MAX_CHARS])
+    except InvalidOperation:
+        raise invalid(FieldError("quantity", "expected_number")) from None
+
+
+def _id(call: Call, name: str) -> str | None:
+    id_ = call.request.query.get(name)
+    if id_ and (len(id_) > limits.ID_MAX_CHARS or "\x00" in id_):
+        raise invalid(FieldError(name, "not_a_key"))
+    return id_ or None
+
+
+def _state(text: str | None, name: str) -> KitchenState | None:
+    if not text:
+        return None
+    try:
+        return KitchenState(text)
+    except ValueError:
+        raise invalid(FieldError(name, "not_allowed", {"allowed": ", ".join(KitchenState)})) from None
+
+
+# --- routes -------------------------------------------------------------------------------------------------------------------
+
+
+async def open_items(call: Call) -> AsyncIterator[list[OpenItemOut]]:
+    """Everything open, by ``tableId``, ``groupId`` (of tables or articles), ``seat``, ``state``, ``from``; ``page`` and ``pageSize``"""
+    wanted = OpenItemFilter(
+        table=_id(call, "tableId"),
+        group=_id(call, "groupId"),
+        seat=number(call, "seat", 999),
+        state=_state(call.request.query.get("state"), "state"),
+        since=call.moment("from"),
+        page=number(call, "page", PAGE_MAX),
+        page_size=number(call, "pageSize", PAGE_SIZE_MAX),
+    )
+    async for piece in call.stream("pos", "tab.open_items", wanted, OpenItem):
+        yield [open_item_out(item) for item in piece]
+
+
+async def open_item(call: Call) -> OpenItemOut:
+    """One open item."""
+    return open_item_out(await call.query("pos", "tab.open_line", LineKey(line=call.id("id", "line_not_found")), OpenItem))
+
+
+async def of_table(call: Call) -> list[OpenItemOut]:
+    """What is open at a table. Nothing: an empty list, if there is such a table; one whose record is gone shows what is left."""
+    table = call.id("tableId" if "tableId" in call.params else "id", "table_not_found")
+    found = await call.query("pos", "tab.open_lines", TableKey(table=table), list[OpenItem])
+    if not found:
+        await call.query("pos", "table.get", {"key": table}, dict[str, Any])
+    return [open_item_out(line) for line in found]
+
+
+async def change(call: Call) -> OpenItemOut:
+    """Quantity, note, course, seat or discount of what is open. Less takes a ``reason``; more keeps the price."""
+    line = call.id("id", "line_not_found")
+    body: ChangeBody = call.body
+    faults: list[FieldError] = []
+    discount: int | UnsetType | None = UNSET
+    if body.discount_amount is not UNSET:
+        discount = shapes.minor(body.discount_amount, "discount_amount", faults)
+    shapes.refuse(faults)
+    wanted = ChangeLine(
+        line=line,
+        quantity=body.quantity,
+        note=body.note,
+        course=body.course,
+        seat=body.seat,
+        discount_percent=body.discount_percent,
+        discount_amount=discount,
+        reason=body.reason,
+    )
+    return open_item_out(await call.command("pos", "tab.change_line", wanted, OpenItem))
+
+
+async def cancel(call: Call) -> CancelledItemOut:
+    """Takes an item off the table, or with ``?quantity=`` a part of it; ``?reason=`` is required and stays on record."""
+    wanted = CancelLine(line=call.id("id", "line_not_found"), reason=call.request.query.get("reason", ""), quantity=_quantity(call))
+    done = await call.command("pos", "tab.cancel_line", wanted, CancelledItem)
+    return CancelledItemOut(
+        id=done.line,
+        table_id=done.table,
+        quantity=shapes.quantity(done.quantity),
+        amount=shapes.amount(done.amount),
+        open_quantity=shapes.quantity(done.open_quantity),
+        open_amount=shapes.amount(done.open_amount),
+        cancelled=_cancelled_out(done.cancelled),
+    )
+
+
+async def set_status(call: Call) -> ItemStateOut:
+    """How far the kitchen is: ordered, preparing, ready, served; backwards is a recall."""
+    line = call.id("id", "line_not_found")
+    state = _state(call.body.status, "status")
+    if state is None:
+        raise invalid(FieldError("status", "required"))
+    wanted = SetKitchenState(line=line, state=state)
+    done = await call.command("pos", "tab.set_kitchen_state", wanted, ItemState)
+    return ItemStateOut(done.line, done.table, str(done.state), shapes.moment(done.at))
+
+
+async def move(call: Call) -> MovedItemOut:
+    """To another table or seat, all that is open or a part, which then has an id of its own."""
+    body: MoveItemBody = call.body
+    wanted = MoveLine(line=call.id("id", "line_not_found"), target=body.target_table_id, seat=body.seat, quantity=body.quantity)
+    return moved_item_out(await call.command("pos", "tab.move_line", wanted, MovedItem))
+
+
+ROUTES = (
+    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True),
+    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table),
+    Route("GET", "/api/v1/open-bons/{id}", "OpenBons", open_item),
+    Route("PUT", "/api/v1/open-bons/{id}", "OpenBons", change, ChangeBody),
+    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel),
+    Route("POST", "/api/v1/open-bons/{id}/status", "OpenBons", set_status, StatusBody),
+    Route("POST", "/api/v1/open-bons/{id}/move", "OpenBons", move, MoveItemBody),
+)
