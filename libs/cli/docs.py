@@ -11,13 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from libs.cli.reasons import reasons
+from libs.cli.rights import SERVICES, Need, matrix
+from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
 from libs.domain.events import Event, known_events
 from libs.runtime.config import PROJECT
 from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
 
 REFERENCE: Final = PROJECT / "docs" / "reference"
-SERVICES: Final = ("auth", "inventory", "pos")
 # libraries do not know services, so what the pages tell of them is looked up by name
 ROUTES_MODULE: Final = "services.gateway.dikas.routes"
 ENVELOPE_MODULE: Final = "services.gateway.dikas.envelope"
@@ -26,7 +27,12 @@ MADE: Final = "<!-- made by `python -m libs.cli.docs`; change the declarations, 
 
 def pages() -> dict[Path, str]:
     """Path → text of every generated page."""
-    return {REFERENCE / "errors.md": errors(), REFERENCE / "endpoints.md": endpoints(), REFERENCE / "events.md": events()}
+    return {
+        REFERENCE / "errors.md": errors(),
+        REFERENCE / "endpoints.md": endpoints(),
+        REFERENCE / "events.md": events(),
+        REFERENCE / "rights.md": rights(),
+    }
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -215,6 +221,56 @@ def _events_of(service: str, classes: list[type[Event]]) -> str:
 
 def _doc(class_: type[Event]) -> str:
     return "" if class_.__doc__ == Event.__doc__ else _markdown(class_.__doc__)
+
+
+# --- rights -------------------------------------------------------------------------------------------------------------------
+
+RIGHTS: Final = """# Rights
+
+{made}
+An employee has any number of roles and, besides, any number of cash point rights. All of it adds up; only `denyLogin` takes something
+away: the login. A change of roles or rights kills the employee's access tokens, a refresh brings new ones.
+
+## What roles hold
+
+`write` includes `read`.
+
+{roles}
+## What cash point rights add
+
+Whoever has one may also read articles, tables and open orders.
+
+{rights}
+## Who may call what
+
+Made from what the endpoints ask of the services. Without a mark the answer is 403. Endpoints that need nothing are open to everybody who
+is logged in.
+
+{matrix}"""
+
+
+def rights() -> str:
+    routes = importlib.import_module(ROUTES_MODULE).ROUTES
+    permissions = sorted({permission for held in ROLES.values() for permission in held})
+    held = ((f"`{one}`", *(_held(ROLES[role].get(one)) for role in ROLES)) for one in permissions)
+    added = ((f"`{right}`", ", ".join(f"`{one}`" for one in given) or "no login") for right, given in CASH_POINT_RIGHTS.items())
+    lines = (
+        (f"`{endpoint}`", *("x" if allowed else "" for allowed in by_role), _needed(needs)) for endpoint, by_role, needs in matrix(routes)
+    )
+    return RIGHTS.format(
+        made=MADE,
+        roles=_table(("permission", *ROLES), held),
+        rights=_table(("right", "gives, for writing"), added),
+        matrix=_table(("endpoint", *ROLES, "needs"), lines),
+    )
+
+
+def _needed(needs: Iterable[Need]) -> str:
+    return ", ".join(f"`{need.permission}` {_held(need.write)}" for need in needs)
+
+
+def _held(write: bool | None) -> str:
+    return "" if write is None else "write" if write else "read"
 
 
 def main() -> None:

@@ -89,7 +89,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordType(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of record. Its streams, commands and events begin with ``name``; keys with ``prefix``; ``permission`` guards writing."""
+    """A kind of record. Its streams, commands and events begin with ``name``; keys with ``prefix``; ``permission`` guards writing.
+    ``revision``: of its query table; ``version``: of its events, raised when fields are added."""
 
     name: str
     service: str
@@ -99,6 +100,7 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
     indexes: tuple[tuple[str, ...], ...] = ()
     revision: int = 1
+    version: int = 1
 
     def field(self, name: str) -> Field:
         return next(field for field in self.fields if field.name == name)
@@ -129,7 +131,9 @@ def record_events(record: RecordType, module: str) -> RecordEvents:
         namespace={"__doc__": f"A {record.name} was deleted."},
     )  # fmt: skip
     return RecordEvents(
-        event(f"{record.name}.created")(created), event(f"{record.name}.changed")(changed), event(f"{record.name}.deleted")(deleted)
+        event(f"{record.name}.created", version=record.version)(created),
+        event(f"{record.name}.changed", version=record.version)(changed),
+        event(f"{record.name}.deleted")(deleted),
     )
 
 

@@ -16,6 +16,7 @@ from libs.domain.errors import DomainError, FieldError, Kind, conflict, invalid,
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
 from libs.domain.records import Field, RecordEvents, RecordType, RecordView
+from libs.eventstore.codec import upcaster
 from libs.records.state import RecordState, aggregate
 from libs.records.validate import KEY_MAX_CHARS, accept, is_key
 
@@ -54,6 +55,9 @@ class Records:
         self.type = record
         self.events = events
         self.aggregate = aggregate(record, events)
+        for version in range(1, record.version):
+            upcaster(events.created.TYPE, version)(_fields_were_added)
+            upcaster(events.changed.TYPE, version)(_fields_were_added)
         self._targets: dict[str, Records] = {records.type.name: records for records in (*siblings, self)}
         self._referring: list[tuple[RecordType, Field]] = []
         for field in record.fields:
@@ -169,6 +173,11 @@ class Records:
         key = command.body.key if isinstance(command.body, Change) else self._key(command)
         view: RecordView = states[self.aggregate.stream(key)].view()
         return view
+
+
+def _fields_were_added(event: dict[str, Any]) -> dict[str, Any]:
+    """What an older version of a record's event does not name was not there to be named."""
+    return event
 
 
 def _deleted(_: States, command: Command[Delete], __: Sequence[Recorded]) -> Deleted:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import asyncpg
 
@@ -38,9 +40,23 @@ class Secrets:
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             },
         )
-        async with self._pool.acquire() as connection, connection.transaction():
+        await self.create(_TABLE)
+
+    async def create(self, table: str) -> None:
+        """Makes a table unless it is there; one process at a time."""
+        async with self.connection() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock(hashtext('migrate'), hashtext($1))", self._schema)
-            await connection.execute(_TABLE)
+            await connection.execute(table)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection to auth's own database. Raises ``unavailable``."""
+        assert self._pool is not None
+        try:
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                yield connection
+        except LOST as error:
+            raise unavailable("log_unreachable") from error
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -48,24 +64,14 @@ class Secrets:
 
     async def keep(self, instance: int, name: str, value: bytes) -> bytes:
         """Writes a value unless the name is taken; returns what is there now."""
-        try:
-            assert self._pool is not None
-            async with self._pool.acquire() as connection:
-                await connection.execute(
-                    "insert into secrets (instance, name, value) values ($1, $2, $3) on conflict do nothing", instance, name, value
-                )
-                kept: bytes = await connection.fetchval("select value from secrets where instance = $1 and name = $2", instance, name)
-                return kept
-        except LOST as error:
-            raise unavailable("log_unreachable") from error
+        async with self.connection() as connection:
+            await connection.execute(
+                "insert into secrets (instance, name, value) values ($1, $2, $3) on conflict do nothing", instance, name, value
+            )
+            kept: bytes = await connection.fetchval("select value from secrets where instance = $1 and name = $2", instance, name)
+            return kept
 
     async def get(self, instance: int, name: str) -> bytes | None:
-        try:
-            assert self._pool is not None
-            async with self._pool.acquire() as connection:
-                found: bytes | None = await connection.fetchval(
-                    "select value from secrets where instance = $1 and name = $2", instance, name
-                )
-                return found
-        except LOST as error:
-            raise unavailable("log_unreachable") from error
+        async with self.connection() as connection:
+            found: bytes | None = await connection.fetchval("select value from secrets where instance = $1 and name = $2", instance, name)
+            return found

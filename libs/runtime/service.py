@@ -75,13 +75,15 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What a service is made of. ``extend`` adds what does not fit the pattern (auth's passwords) to the running host."""
+    """What a service is made of. ``extend`` adds what does not fit the pattern (auth's passwords) to the running host;
+    ``doors``: the commands and queries it adds, each with the permission it needs (empty: none) and whether that is one for writing."""
 
     name: str
     commands: Sequence[CommandType] = ()
     projections: Sequence[Projection] = ()
     queries: Sequence[Query] = ()
     extend: Callable[[Host], Awaitable[None]] | None = None
+    doors: Mapping[str, tuple[str, bool]] = msgspec.field(default_factory=dict)
 
 
 class LogRequest(msgspec.Struct, frozen=True):

@@ -113,6 +113,9 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "report_too_large": Text("Bericht zu groß", "Report too large"),
     "user_not_found": Text("Mitarbeiter nicht gefunden", "User not found"),
     "user_inactive": Text("Mitarbeiter ist nicht aktiv", "User is not active"),
+    "last_admin": Text("Der letzte Administrator muss bleiben", "The last administrator has to stay"),
+    "card_taken": Text("Karte ist bereits vergeben", "Card is already taken"),
+    "too_many_tries": Text("Zu viele Fehlversuche", "Too many wrong tries"),
     "user_gone": Text("Anmeldung erforderlich", "Login required"),
     "credentials_wrong": Text("Anmeldung fehlgeschlagen", "Login failed"),
     "default_credentials": Text("Standardpasswort nicht erlaubt", "Default password not allowed"),
@@ -249,6 +252,12 @@ DETAILS: Final[Mapping[str, Text]] = {
     "user_inactive": Text("Mitarbeiter '{id}' ist nicht aktiv", "User '{id}' is not active"),
     "user_not_found": Text("Mitarbeiter mit ID '{id}' existiert nicht", "There is no user with id '{id}'"),
     "credentials_wrong": Text("Benutzername oder Passwort falsch", "User name or password is wrong"),
+    "last_admin": Text(
+        "Ohne Mitarbeiter '{id}' könnte niemand mehr den Betrieb verwalten",
+        "Without user '{id}' nobody could administer the house any more",
+    ),
+    "card_taken": Text("Diese Karte gehört einem anderen Mitarbeiter", "This card belongs to another user"),
+    "too_many_tries": Text("Bitte {seconds} s warten oder anders anmelden", "Please wait {seconds} s or log in another way"),
     "default_credentials": Text(
         "Dieses Passwort kennt jeder; ein Administrator muss ein neues setzen",
         "Everybody knows this password; an administrator has to set a new one",
@@ -324,6 +333,8 @@ FIELDS: Final[Mapping[str, Text]] = {
     "either_percent_or_amount": Text("geht nicht zusammen mit discountPercent", "does not go with discountPercent"),
     "amount_too_large": Text("ergibt einen zu großen Betrag", "makes the amount too large"),
     "payment_type_unknown": Text("ist keine Zahlart", "is not a payment type"),
+    "not_a_pin": Text("muss aus {digits} Ziffern bestehen", "must consist of {digits} digits"),
+    "not_a_card_id": Text("muss {min} bis {max} Ziffern und Buchstaben A-Z haben", "must have {min} to {max} digits and letters A-Z"),
     "password_common": Text("ist zu einfach zu erraten", "is too easy to guess"),
     "instance_name": Text(
         "muss 2 bis 31 Zeichen a-z, 0-9 oder - haben und mit einem Buchstaben beginnen",

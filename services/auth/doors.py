@@ -1,5 +1,5 @@
-"""Login, refresh and setting a password: the commands that carry a secret. The secret stops here; what goes on to the dispatcher does
-not hold it."""
+"""Login by password, PIN and card, staff switch, refresh and setting a password: the commands that carry a secret. The secret stops here;
+what goes on to the dispatcher does not hold it."""
 
 from __future__ import annotations
 
@@ -10,69 +10,126 @@ import msgspec
 
 from libs.bus.server import Request
 from libs.contracts.auth.commands import (
-    PASSWORD_MAX_CHARS,
-    PASSWORD_MIN_CHARS,
+    CardLogin,
+    Employee,
     Instance,
     Keys,
     Login,
+    PinLogin,
     Refresh,
     SetFirstPassword,
     SetPassword,
+    SwitchStaff,
     Tokens,
 )
 from libs.contracts.auth.rights import permissions_of
 from libs.domain.decider import Command, CommandType
-from libs.domain.errors import DomainError, FieldError, Kind, invalid
+from libs.domain.errors import DomainError, Kind, invalid
 from libs.domain.principal import Principal
 from libs.runtime.dispatcher import decoded, principal_of
 from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host
 from services.auth import sessions
+from services.auth.admission import may_log_in, rights_given, roles_of
+from services.auth.attempts import CARD_TRIES, Attempts, nobody
 from services.auth.credentials import SET, SET_FIRST, CredentialKept, SetCredential
-from services.auth.passwords import Passwords, is_common
-from services.auth.queries import CREDENTIAL, LOGIN, USER, instances, roles_of
-from services.auth.tokens import TokenMint, new_mac_key, new_signing_key
+from services.auth.queries import CREDENTIAL, LOGIN, LOGIN_BY_CARD, LOGIN_OF_EMPLOYEE, USER, instances
+from services.auth.safekeeping import Safekeeping
+from services.auth.tokens import TokenMint
 
-SIGNING_KEY: Final = "signing key"
-MAC_KEY: Final = "refresh key"
+CARDS: Final = "cards"  # what is counted for cards that nobody has
 _WRONG: Final = DomainError(Kind.UNAUTHENTICATED, "credentials_wrong")
 
 
 class Doors:
-    """``demo``: everybody knows the password, and may use it."""
-
-    def __init__(self, host: Host, secrets: Secrets, mint: TokenMint, *, demo: bool) -> None:
+    def __init__(self, host: Host, safe: Safekeeping, attempts: Attempts, mint: TokenMint) -> None:
         self._host = host
-        self._secrets = secrets
+        self._safe = safe
+        self._attempts = attempts
         self._mint = mint
-        self._passwords = Passwords()
-        self._demo = demo
-
-    @classmethod
-    async def open(cls, host: Host, secrets: Secrets, *, demo: bool) -> Doors:
-        """Every replica finds the same keys; the first one makes them."""
-        signing = await secrets.keep(0, SIGNING_KEY, new_signing_key())
-        mac = await secrets.keep(0, MAC_KEY, new_mac_key())
-        return cls(host, secrets, TokenMint(signing, mac), demo=demo)
 
     async def keys(self, _: Request) -> bytes:
         return msgspec.msgpack.encode(Keys(public_key=self._mint.public_key))
 
+    # coming in: one refusal for everything that is wrong, and it always takes as long
+
     async def login(self, request: Request) -> bytes:
-        """Name and password for a pair of tokens. One refusal for everything that is wrong, and it always takes as long."""
+        """Name and password for a pair of tokens."""
         asked: Login = decoded(request.body, Login)
         instance = await self._instance(asked.instance)
         row = await self._host.tables.fetch_one(LOGIN, instance.id, asked.username) if instance else None
-        stored = await self._secrets.get(instance.id, row["secret"]) if instance and row and row["secret"] else None
-        if not await self._passwords.matches(stored, asked.password[:PASSWORD_MAX_CHARS]) or instance is None or row is None:
+        await self._require_password(request, instance, row, asked.password)
+        assert instance is not None
+        return await self._enter(request, instance.id, row)
+
+    async def pin(self, request: Request) -> bytes:
+        """An employee and four digits."""
+        asked: PinLogin = decoded(request.body, PinLogin)
+        instance = await self._instance(asked.instance)
+        row = await self._employee(instance.id, asked.employee) if instance else None
+        await self._require_pin(request, instance, row, asked.employee, asked.pin)
+        assert instance is not None
+        return await self._enter(request, instance.id, row)
+
+    async def card(self, request: Request) -> bytes:
+        """A card that was given to an employee."""
+        asked: CardLogin = decoded(request.body, CardLogin)
+        instance = await self._instance(asked.instance)
+        if instance is None:
             raise _WRONG
-        if not row["is_active"]:
+        await self._attempts.count(instance.id, CARDS, CARD_TRIES)
+        digest = self._safe.digest_of_card(instance.id, asked.card_id)
+        row = await self._host.tables.fetch_one(LOGIN_BY_CARD, instance.id, digest) if digest else None
+        if row is None or not may_log_in(row, request.at):
             raise _WRONG
-        if not self._demo and is_common(asked.username, asked.password):
+        await self._attempts.forget(instance.id, CARDS)
+        return await self._enter(request, instance.id, row)
+
+    async def switch(self, request: Request) -> bytes:
+        """Somebody else at a device that is logged in; the session that was there goes on until it is ended."""
+        asked: SwitchStaff = decoded(request.body, SwitchStaff)
+        here = principal_of(request).instance
+        instance = Instance(id=here, name="")
+        row = await self._employee(here, asked.employee)
+        if asked.pin is not None:
+            await self._require_pin(request, instance, row, asked.employee, asked.pin)
+        else:
+            await self._require_password(request, instance, row, asked.password or "")
+        return await self._enter(request, here, row)
+
+    async def _require_password(self, request: Request, instance: Instance | None, row: Any, password: str) -> None:
+        right = await self._safe.matches(instance.id if instance else 0, row["secret"] if row else None, password)
+        if not right or row is None or not may_log_in(row, request.at):
+            raise _WRONG
+        if self._safe.is_too_common(row["username"], password):
             raise DomainError(Kind.FORBIDDEN, "default_credentials")
-        principal = Principal(instance=instance.id, user=row["key"])
+
+    async def _require_pin(self, request: Request, instance: Instance | None, row: Any, employee: Employee, pin: str) -> None:
+        known = instance.id if instance else 0
+        subject = row["key"] if row else nobody(f"{employee.key} {employee.username} {employee.staff_number}".casefold())
+        await self._attempts.count(known, subject)
+        right = await self._safe.matches(known, row["pin"] if row else None, pin)
+        if not right or row is None or not may_log_in(row, request.at):
+            raise _WRONG
+        await self._attempts.forget(known, subject)
+
+    async def _employee(self, instance: int, employee: Employee) -> Any:
+        key, username, number = employee.key, employee.username, employee.staff_number
+        if key is not None:
+            username = number = None
+        elif username is not None:
+            number = None
+        return await self._host.tables.fetch_one(LOGIN_OF_EMPLOYEE, instance, key, username, number)
+
+    async def _enter(self, request: Request, instance: int, row: Any) -> bytes:
+        principal = Principal(instance=instance, user=row["key"])
         view: sessions.SessionView = await self._execute(sessions.OPEN, principal, request, sessions.OpenSession(user=row["key"]))
-        return msgspec.msgpack.encode(self._mint.pair(instance.id, view.key, view.state, permissions_of(roles_of(row))))
+        return msgspec.msgpack.encode(self._tokens(instance, view.key, view.state, row))
+
+    def _tokens(self, instance: int, session: str, state: sessions.SessionState, row: Any) -> Tokens:
+        return self._mint.pair(instance, session, state, permissions_of(roles_of(row), rights_given(row)))
+
+    # staying in
 
     async def refresh(self, request: Request) -> bytes:
         asked: Refresh = decoded(request.body, Refresh)
@@ -89,13 +146,12 @@ class Doors:
         view: sessions.SessionView = await self._execute(sessions.REFRESH, principal, request, body)
         if view.reused or view.state.ended:
             raise DomainError(Kind.UNAUTHENTICATED, "refresh_token_reused")
-        return msgspec.msgpack.encode(await self._pair(instance_id, session, view.state))
-
-    async def _pair(self, instance: int, session: str, state: sessions.SessionState) -> Tokens:
-        row = await self._host.tables.fetch_one(USER, instance, state.user)
-        if row is None or not row["is_active"]:
+        row = await self._host.tables.fetch_one(USER, instance_id, view.state.user)
+        if row is None or not may_log_in(row, request.at):
             raise DomainError(Kind.UNAUTHENTICATED, "user_gone")
-        return self._mint.pair(instance, session, state, permissions_of(roles_of(row)))
+        return msgspec.msgpack.encode(self._tokens(instance_id, session, view.state, row))
+
+    # passwords
 
     async def set_password(self, request: Request) -> bytes:
         """A user's new password, set by whoever manages staff or by the user. Access tokens made before are dead."""
@@ -111,31 +167,20 @@ class Doors:
         principal = principal_of(request)
         if principal.level != "system":
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": SET.permission})
-        if await self._host.tables.fetch_one(CREDENTIAL, principal.instance, asked.user) is not None:
+        row = await self._host.tables.fetch_one(CREDENTIAL, principal.instance, asked.user)
+        if row is not None and row["secret"] is not None:
             return msgspec.msgpack.encode(CredentialKept(user=asked.user))
         return await self._keep_password(request, principal, asked.user, asked.password, SET_FIRST)
 
     async def _keep_password(self, request: Request, principal: Principal, user: str, password: str, type_: CommandType) -> bytes:
         """Keeps the hash, then notes that it changed."""
         row = await self._host.tables.fetch_one(USER, principal.instance, user)
-        self._check(password, row["username"] if row else "")
+        if faults := self._safe.password_faults(password, row["username"] if row else ""):
+            raise invalid(*faults)
         id_ = request.command_id or uuid4()
-        name = f"password {user} {id_}"
-        kept = await self._secrets.keep(principal.instance, name, await self._passwords.hash(password))
-        if not await self._passwords.matches(kept, password):  # the command's fingerprint cannot tell: it holds no password
-            raise DomainError(Kind.UNPROCESSABLE, "key_misuse")
+        name = await self._safe.keep_hash(principal.instance, f"password {user} {id_}", password)
         actor = Principal(instance=principal.instance, user=principal.user, level="system")
         return msgspec.msgpack.encode(await self._execute(type_, actor, request, SetCredential(user=user, secret=name), id_))
-
-    def _check(self, password: str, username: str) -> None:
-        if len(password) > PASSWORD_MAX_CHARS:
-            raise invalid(FieldError("password", "too_long", {"max": PASSWORD_MAX_CHARS}))
-        if self._demo:
-            return
-        if len(password) < PASSWORD_MIN_CHARS:
-            raise invalid(FieldError("password", "too_short", {"min": PASSWORD_MIN_CHARS}))
-        if is_common(username, password):
-            raise invalid(FieldError("password", "password_common"))
 
     async def _instance(self, name: str) -> Instance | None:
         known = await instances(self._host.tables)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.contracts.auth.events import USER_EVENTS, CredentialSet, InstanceCreated, SessionEnded
+from libs.contracts.auth.events import (
+    USER_EVENTS,
+    CredentialAdded,
+    CredentialRemoved,
+    CredentialSet,
+    InstanceCreated,
+    SessionEnded,
+    SessionOpened,
+)
 from libs.domain.events import Recorded
 from libs.projections.declare import Projection, Table
 from libs.projections.rows import Rows
 
 INSTANCES: Final = Projection("instances", 1, (Table("instances", {"key": "text", "id": "int"}, indexes=(("id",),)),))
-CREDENTIALS: Final = Projection("credentials", 1, (Table("credentials", {"key": "text", "secret": "text"}),))
+CREDENTIALS: Final = Projection(
+    "credentials", 2, (Table("credentials", {"key": "text", "secret": "text", "pin": "text", "card": "text"}, indexes=(("card",),)),)
+)
+LOGINS: Final = Projection("logins", 1, (Table("logins", {"key": "text", "at": "timestamptz"}),))
 REVOCATIONS: Final = Projection(
-    "revocations", 1, (Table("revocations", {"key": "text", "valid_from": "timestamptz"}, indexes=(("valid_from",),)),)
+    "revocations", 2, (Table("revocations", {"key": "text", "valid_from": "timestamptz"}, indexes=(("valid_from",),)),)
 )
 
 
@@ -21,14 +32,41 @@ def instance_created(rows: Rows, event: Recorded) -> None:
     rows.put("instances", event.data.name, id=event.number)
 
 
-@CREDENTIALS.on(CredentialSet)
+def _credentials(event: Recorded) -> list[tuple[str, tuple[str]]]:
+    return [("credentials", (event.data.user,))]
+
+
+def _change_credential(rows: Rows, user: str, **columns: str | None) -> None:
+    row = rows.get("credentials", user) or {"secret": None, "pin": None, "card": None}
+    rows.put("credentials", user, **{**row, **columns})
+
+
+@CREDENTIALS.on(CredentialSet, reads=_credentials)
 def credential_set(rows: Rows, event: Recorded) -> None:
-    rows.put("credentials", event.data.user, secret=event.data.secret)
+    _change_credential(rows, event.data.user, secret=event.data.secret)
 
 
-@REVOCATIONS.on(CredentialSet)
-def password_changed(rows: Rows, event: Recorded) -> None:
+@CREDENTIALS.on(CredentialAdded, reads=_credentials)
+def credential_added(rows: Rows, event: Recorded) -> None:
+    _change_credential(rows, event.data.user, **{event.data.kind: event.data.secret})
+
+
+@CREDENTIALS.on(CredentialRemoved, reads=_credentials)
+def credential_removed(rows: Rows, event: Recorded) -> None:
+    _change_credential(rows, event.data.user, **{event.data.kind: None})
+
+
+@LOGINS.on(SessionOpened)
+def session_opened(rows: Rows, event: Recorded) -> None:
+    rows.put("logins", event.data.user, at=event.at)
+
+
+def _credential_changed(rows: Rows, event: Recorded) -> None:
     rows.put("revocations", event.data.user, valid_from=event.at)
+
+
+for _type in (CredentialSet, CredentialAdded, CredentialRemoved):
+    REVOCATIONS.on(_type)(_credential_changed)
 
 
 @REVOCATIONS.on(SessionEnded)

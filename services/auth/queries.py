@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from libs.contracts.auth.commands import ACCESS_TOKEN_LIFE_S, Instance, Me, NoBody, Revocation
 from libs.contracts.auth.events import INSTALLATION
-from libs.contracts.auth.rights import permissions_of
+from libs.contracts.auth.rights import permissions_of, rights_of
 from libs.domain.clock import SystemClock
 from libs.domain.errors import DomainError, Kind
 from libs.projections.tables import Statement, Tables
 from libs.runtime.service import Ask, Query
+from services.auth.admission import may_log_in, rights_given, roles_of
 
 INSTANCE_BY_NAME: Final = Statement("select t.id, t.key from {auth.instances} t where t.instance = $1 and t.key = $2")
 INSTANCES: Final = Statement("select t.id, t.key from {auth.instances} t where t.instance = $1 order by t.id")
-LOGIN: Final = Statement(
-    "select u.key, u.username, u.roles, u.is_active, c.secret from {auth.users} u "
-    "left join {auth.credentials} c on c.instance = $1 and c.key = u.key where u.instance = $1 and lower(u.username) = lower($2)"
+_LOGIN: Final = (
+    "select u.key, u.username, u.roles, u.rights, u.is_active, u.end_date, c.secret, c.pin from {auth.users} u "
+    "left join {auth.credentials} c on c.instance = $1 and c.key = u.key where u.instance = $1"
 )
+LOGIN: Final = Statement(f"{_LOGIN} and lower(u.username) = lower($2)")
+LOGIN_BY_CARD: Final = Statement(f"{_LOGIN} and c.card = $2")
+LOGIN_OF_EMPLOYEE: Final = Statement(f"{_LOGIN} and (u.key = $2 or lower(u.username) = lower($3) or u.staff_number = $4::int)")
 USER: Final = Statement(
-    "select u.key, u.username, u.first_name, u.last_name, u.short_name, u.email, u.roles, u.is_active "
+    "select u.key, u.username, u.first_name, u.last_name, u.short_name, u.email, u.roles, u.is_active, "
+    "u.rights, u.staff_number, u.end_date "
     "from {auth.users} u where u.instance = $1 and u.key = $2"
 )
+LAST_LOGIN: Final = Statement("select l.at from {auth.logins} l where l.instance = $1 and l.key = $2")
 CREDENTIAL: Final = Statement("select c.secret from {auth.credentials} c where c.instance = $1 and c.key = $2")
 REVOKED: Final = Statement(
     "select r.key, r.valid_from from {auth.revocations} r where r.instance = $1 and r.valid_from > $2 "
     "and r.key > $3 order by r.key limit $4"
 )
-
-_roles = msgspec.json.Decoder(tuple[str, ...])
-
-
-def roles_of(row: Any) -> tuple[str, ...]:
-    return _roles.decode(row["roles"]) if row["roles"] else ()
 
 
 async def instances(tables: Tables) -> list[Instance]:
@@ -51,9 +49,10 @@ async def list_instances(ask: Ask) -> list[Instance]:
 
 async def me(ask: Ask) -> Me:
     row = await ask.tables.fetch_one(USER, ask.instance, ask.principal.user)
-    if row is None or not row["is_active"]:
+    if row is None or not may_log_in(row, SystemClock().now()):
         raise DomainError(Kind.UNAUTHENTICATED, "user_gone")
-    roles = roles_of(row)
+    roles, rights = roles_of(row), rights_given(row)
+    permissions = permissions_of(roles, rights)
     return Me(
         key=row["key"],
         username=row["username"],
@@ -61,8 +60,10 @@ async def me(ask: Ask) -> Me:
         last_name=row["last_name"],
         short_name=row["short_name"],
         email=row["email"],
+        staff_number=row["staff_number"],
         roles=roles,
-        permissions=permissions_of(roles),
+        rights=rights_of(permissions, rights),
+        permissions=permissions,
     )
 
 

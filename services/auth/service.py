@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
+from libs.bus.server import Handler
 from libs.bus.subjects import Call
+from libs.contracts.auth.rights import STAFF, WRITE
 from libs.runtime.records import record_parts
 from libs.runtime.secrets import Secrets
-from libs.runtime.service import Host, Service
-from services.auth import instances, sessions
+from libs.runtime.service import Host, Service, subject_name
+from services.auth import instances, sessions, staff
+from services.auth.attempts import Attempts
 from services.auth.doors import Doors
-from services.auth.projections import CREDENTIALS, INSTANCES, REVOCATIONS
+from services.auth.projections import CREDENTIALS, INSTANCES, LOGINS, REVOCATIONS
 from services.auth.queries import QUERIES
 from services.auth.records import USERS
+from services.auth.safekeeping import Safekeeping
+from services.auth.staff_doors import StaffDoors
+from services.auth.staff_queries import STAFF_QUERIES
+from services.auth.tokens import TokenMint, new_mac_key, new_signing_key
 
 HEARTBEAT_EVERY_S = 1.0
+SIGNING_KEY: Final = "signing key"
+MAC_KEY: Final = "refresh key"
+CARD_KEY: Final = "card key"
 
 
 async def _extend(host: Host) -> None:
     secrets = Secrets(host.log_dsn, "auth")
     await secrets.open()
     host.on_stop(secrets.close)
-    doors = await Doors.open(host, secrets, demo=host.settings.demo)
+    attempts = Attempts(secrets)
+    await attempts.open()
+    # every replica finds the same keys; the first one makes them
+    mint = TokenMint(await secrets.keep(0, SIGNING_KEY, new_signing_key()), await secrets.keep(0, MAC_KEY, new_mac_key()))
+    safe = Safekeeping(secrets, await secrets.keep(0, CARD_KEY, new_mac_key()), demo=host.settings.demo)
+    doors, staff_doors = Doors(host, safe, attempts, mint), StaffDoors(host, safe)
     host.server.register(Call.QUERY, "keys", doors.keys)
-    host.server.register(Call.COMMAND, "login", doors.login)
-    host.server.register(Call.COMMAND, "refresh", doors.refresh)
-    host.server.register(Call.COMMAND, "user_set_password", doors.set_password)
-    host.server.register(Call.COMMAND, "user_set_first_password", doors.set_first_password)
+    answers: dict[str, Handler] = {
+        "login": doors.login,
+        "pin": doors.pin,
+        "card": doors.card,
+        "switch": doors.switch,
+        "refresh": doors.refresh,
+        "staff.create": staff_doors.create,
+        "staff.change": staff_doors.change,
+        "user.set_password": doors.set_password,
+        "user.set_first_password": doors.set_first_password,
+    }
+    assert answers.keys() == DOORS.keys()
+    for name, answer in answers.items():
+        host.server.register(Call.COMMAND, subject_name(name), answer)
     host.run(_heartbeat(host))
 
 
@@ -37,11 +63,18 @@ async def _heartbeat(host: Host) -> None:
         await asyncio.sleep(HEARTBEAT_EVERY_S)
 
 
+# what carries a secret, by the right it needs; somebody's own password may be set without
+DOORS: Final = {
+    **dict.fromkeys(("login", "pin", "card", "switch", "refresh", "user.set_password", "user.set_first_password"), ("", WRITE)),
+    **dict.fromkeys(("staff.create", "staff.change"), (STAFF, WRITE)),
+}
+
 _parts = record_parts(USERS)
 SERVICE = Service(
     "auth",
-    commands=(*_parts.commands, *instances.COMMANDS, sessions.CONFIRM, sessions.END),
-    projections=(*_parts.projections, INSTANCES, CREDENTIALS, REVOCATIONS),
-    queries=(*_parts.queries, *QUERIES),
+    commands=(*staff.COMMANDS, *instances.COMMANDS, sessions.CONFIRM, sessions.END),
+    projections=(*_parts.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS),
+    queries=(*_parts.queries, *QUERIES, *STAFF_QUERIES),
     extend=_extend,
+    doors=DOORS,
 )

@@ -101,7 +101,7 @@ def decide_refresh(states: States, command: Command[RefreshSession], _: Any) -> 
     assert state.expires is not None
     if command.at >= state.expires:
         return Decision({stream: [SessionEnded(user=state.user, reason="expired")]})
-    if _password_changed(states, command, state):
+    if _credential_changed(states, command, state):
         return Decision({stream: [SessionEnded(user=state.user, reason="password")]})
     if shown == state.generation:
         event: Event = SessionRefreshed(user=state.user, generation=state.generation + 1, at=command.at, expires=_expires(command.at))
@@ -111,8 +111,8 @@ def decide_refresh(states: States, command: Command[RefreshSession], _: Any) -> 
     return Decision({stream: [SessionEnded(user=state.user, reason="reuse")]})
 
 
-def _password_changed(states: States, command: Command[RefreshSession], state: SessionState) -> bool:
-    """Whether somebody else may be holding this session: its password is not the one it was opened with."""
+def _credential_changed(states: States, command: Command[RefreshSession], state: SessionState) -> bool:
+    """Whether somebody else may be holding this session: its password, PIN or card is not the one of its beginning."""
     if command.body.user != state.user:
         raise DomainError(Kind.UNAUTHENTICATED, "tokens_of_two_sessions")
     credential: CredentialState = states[CREDENTIAL.stream(state.user)]

@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Hashable, Sequence
+from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, Union
@@ -26,7 +27,13 @@ Whole = Annotated[int, msgspec.Meta(ge=-INT32_MAX, le=INT32_MAX)]
 """An integer as bodies may carry it; what does not fit 32 bits fits no field of any service."""
 
 _plain = msgspec.json.Decoder(float_hook=Decimal)
-_EXPECTED: Final = ((bool, "expected_boolean"), (int, "expected_integer"), (Decimal, "expected_number"), (str, "expected_text"))
+_EXPECTED: Final = (
+    (bool, "expected_boolean"),
+    (int, "expected_integer"),
+    (Decimal, "expected_number"),
+    (str, "expected_text"),
+    (date, "expected_date"),
+)
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _NUL: Final = rb"\u0000"  # the only control character that no domain rule and no database lets pass, wherever it stands
 

@@ -166,7 +166,7 @@ class Identities:
             subject = event.stream.removeprefix("session-")
         elif event.type in ("user.changed", "user.deleted"):
             subject = event.stream.removeprefix("user-")
-        elif event.type == "credential.set":
+        elif event.type in ("credential.set", "credential.added", "credential.removed"):
             subject = event.data["user"]
         else:
             return

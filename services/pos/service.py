@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from libs.contracts.pos.permissions import DAY_CLOSE
+from libs.contracts.pos.permissions import SHIFTS as SHIFT_RIGHT
 from libs.runtime.records import record_parts
 from libs.runtime.service import Host, Service
 from services.pos import (
@@ -57,4 +59,5 @@ SERVICE = Service(
         *reports.QUERIES,
     ),
     extend=_extend,
+    doors={"shift.settle": (SHIFT_RIGHT, True), "day.close": (DAY_CLOSE, True), "day.x_report": (DAY_CLOSE, False)},
 )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
+
+from libs.domain.records import RecordView
 
 ACCESS_TOKEN_LIFE_S: Final = 3600
 SESSION_LIFE_S: Final = 30 * 24 * 3600
 PASSWORD_MAX_CHARS: Final = 256
 PASSWORD_MIN_CHARS: Final = 8
 TOKEN_MAX_CHARS: Final = 4096
+PIN_DIGITS: Final = 4
+CARD_ID_MIN_CHARS: Final = 4  # of letters and digits; separators do not count
+CARD_ID_MAX_CHARS: Final = 64
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +26,64 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     password: str
     instance: str = ""
+
+
+class Employee(msgspec.Struct, frozen=True, kw_only=True):
+    """Who somebody says to be: the key, the user name or the staff number; the first that is given counts."""
+
+    key: str | None = None
+    username: str | None = None
+    staff_number: int | None = None
+
+
+class PinLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """``instance`` is a name; empty means the only one there is."""
+
+    employee: Employee
+    pin: str
+    instance: str = ""
+
+
+class CardLogin(msgspec.Struct, frozen=True, kw_only=True):
+    card_id: str
+    instance: str = ""
+
+
+class SwitchStaff(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody else takes over a device that is logged in, by PIN or by password."""
+
+    employee: Employee
+    pin: str | None = None
+    password: str | None = None
+
+
+class KeepStaff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Fields of an employee with the secrets of the logins: a text sets one, None takes it away, what is absent stays. Without ``key``
+    a new employee."""
+
+    values: dict[str, Any]
+    key: str = ""
+    password: str | UnsetType = UNSET
+    pin: str | UnsetType | None = UNSET
+    card_id: str | UnsetType | None = UNSET
+
+
+class StaffView(RecordView, frozen=True, kw_only=True):
+    """An employee as commands and queries answer it: which logins are possible, never with what."""
+
+    has_password: bool = False
+    has_pin: bool = False
+    has_card: bool = False
+    last_login: datetime | None = None
+
+
+class Colleague(msgspec.Struct, frozen=True, kw_only=True):
+    """What everybody at a till may see of who could take it over."""
+
+    key: str
+    staff_number: int | None
+    name: str
+    has_pin: bool
 
 
 class Refresh(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +153,9 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     last_name: str | None
     short_name: str | None
     email: str | None
+    staff_number: int | None
     roles: tuple[str, ...]
+    rights: tuple[str, ...]
     permissions: dict[str, bool]
 
 

@@ -34,6 +34,27 @@ class CredentialSet(Event, frozen=True, kw_only=True):
     secret: str
 
 
+CredentialKind = Literal["pin", "card"]
+
+
+@event("credential.added")
+class CredentialAdded(Event, frozen=True, kw_only=True):
+    """A user can come in by PIN or card, anew or for the first time. ``secret``: for a PIN the row that holds its hash, for a card its
+    keyed digest; neither can be turned back."""
+
+    user: str
+    kind: CredentialKind
+    secret: str
+
+
+@event("credential.removed")
+class CredentialRemoved(Event, frozen=True, kw_only=True):
+    """A user cannot come in by PIN or card any more."""
+
+    user: str
+    kind: CredentialKind
+
+
 @event("session.opened")
 class SessionOpened(Event, frozen=True, kw_only=True):
     """Somebody logged in. ``expires``: when the session ends unless it is refreshed."""

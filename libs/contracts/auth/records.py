@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from libs.contracts.auth.rights import STAFF
+from libs.contracts.auth.rights import STAFF, CashPointRight
 from libs.domain.records import Field, FieldType, RecordType
 
 Role = Literal["Admin", "Manager", "Cashier", "Waiter", "Kitchen", "Bar"]
@@ -23,5 +23,20 @@ USER: Final = RecordType(
         Field(name="email", type=FieldType.TEXT, max_chars=200),
         Field(name="roles", type=FieldType.LIST, item=Role, default=()),
         Field(name="is_active", type=FieldType.BOOLEAN, default=True),
+        Field(name="rights", type=FieldType.LIST, item=CashPointRight, default=(), doc="beside those of the roles"),
+        Field(name="staff_number", type=FieldType.INTEGER, low=1, unique=True, doc="given out from 1000 on unless it is chosen"),
+        Field(name="phone", type=FieldType.TEXT, max_chars=50),
+        Field(name="mobile", type=FieldType.TEXT, max_chars=50),
+        Field(name="street", type=FieldType.TEXT, max_chars=200, doc="with the house number"),
+        Field(name="postal_code", type=FieldType.TEXT, max_chars=20),
+        Field(name="city", type=FieldType.TEXT, max_chars=100),
+        Field(name="country", type=FieldType.TEXT, max_chars=100),
+        Field(name="gender", type=FieldType.TEXT, max_chars=20),
+        Field(name="birth_date", type=FieldType.DATE),
+        Field(name="birth_place", type=FieldType.TEXT, max_chars=100),
+        Field(name="start_date", type=FieldType.DATE),
+        Field(name="end_date", type=FieldType.DATE, doc="the last day on which a login is possible"),
     ),
+    revision=2,
+    version=2,
 )

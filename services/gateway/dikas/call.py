@@ -34,7 +34,8 @@ _ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.ID_MAX_CHARS}}}")
 class Route(msgspec.Struct, frozen=True):
     """An endpoint: ``section`` as the published list names it; ``body`` the struct of its JSON, ``required`` fields that this route
     needs although the struct does without them; ``public``: no token needed; ``stream``: a list written piece by piece; ``csv``: how
-    the answer is a table, for clients that would rather have that."""
+    the answer is a table, for clients that would rather have that; ``asks``: the commands and queries behind it
+    (``pos.receipt.sell``), whose permissions are the route's: the matrix of rights is made from them."""
 
     method: str
     path: str
@@ -46,6 +47,7 @@ class Route(msgspec.Struct, frozen=True):
     public: bool = False
     stream: bool = False
     csv: Sheet | None = None
+    asks: tuple[str, ...] = ()
 
     @property
     def body_may_be_absent(self) -> bool:

@@ -23,6 +23,7 @@ NAMES: Final[Mapping[str, str]] = {
     "target": "targetTableId",
     "waiter": "staffId",
     "colour": "color",
+    "rights": "cashPointRights",
     "needs_cleaning": "cleaningRequired",
 }
 

@@ -146,6 +146,6 @@ async def place_orders(call: Call) -> OrdersOut:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/open-bons", "OpenBons", place_order, OrderBody, status=201),
-    Route("POST", "/api/v1/open-bons/batch", "OpenBons", place_orders, OrdersBody, status=201),
+    Route("POST", "/api/v1/open-bons", "OpenBons", place_order, OrderBody, status=201, asks=("pos.tab.place_order",)),
+    Route("POST", "/api/v1/open-bons/batch", "OpenBons", place_orders, OrdersBody, status=201, asks=("pos.tab.place_orders",)),
 )

@@ -69,6 +69,6 @@ async def table(call: Call) -> ReceiptOut:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/payments/direct-sale", "Payments", direct_sale, DirectSaleBody, status=201),
-    Route("POST", "/api/v1/payments/table", "Payments", table, TablePaymentBody, status=201),
+    Route("POST", "/api/v1/payments/direct-sale", "Payments", direct_sale, DirectSaleBody, status=201, asks=("pos.receipt.sell",)),
+    Route("POST", "/api/v1/payments/table", "Payments", table, TablePaymentBody, status=201, asks=("pos.receipt.pay_table",)),
 )

@@ -177,9 +177,9 @@ async def refund(call: Call) -> ReceiptOut:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True),
-    Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number),
-    Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt),
-    Route("POST", "/api/v1/receipts/{id}/void", "Receipts", void, status=201),
-    Route("POST", "/api/v1/receipts/{id}/refund", "Receipts", refund, RefundBody, status=201),
+    Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True, asks=("pos.receipt.list",)),
+    Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number, asks=("pos.receipt.by_number",)),
+    Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt, asks=("pos.receipt.get",)),
+    Route("POST", "/api/v1/receipts/{id}/void", "Receipts", void, status=201, asks=("pos.receipt.void",)),
+    Route("POST", "/api/v1/receipts/{id}/refund", "Receipts", refund, RefundBody, status=201, asks=("pos.receipt.refund",)),
 )

@@ -23,9 +23,11 @@ def values_of(body: msgspec.Struct) -> dict[str, Any]:
 
 
 class Section:
-    """Routes of one kind of record. ``values``: its typed values; ``out``: a view in the dialect's shape."""
+    """Routes of one kind of record. ``values``: its typed values; ``out``: a view in the dialect's shape; ``view``: what it is shown by."""
 
-    def __init__(self, section: str, path: str, record: RecordType, body: Any, values: Any, out: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, section: str, path: str, record: RecordType, body: Any, values: Any, out: Callable[[Any], Any], view: Any = RecordView
+    ) -> None:
         self.section = section
         self.path = path
         self.service = record.service
@@ -35,7 +37,7 @@ class Section:
         self.out = out
         self.view: Any = msgspec.defstruct(
             f"{record.name}_view",
-            [(f.name, values if f.name == "values" else f.type) for f in msgspec.structs.fields(RecordView)],
+            [(f.name, values if f.name == "values" else f.type) for f in msgspec.structs.fields(view)],
             frozen=True,
         )
 
@@ -69,12 +71,16 @@ class Section:
         """Refused while other things refer to it."""
         await call.command(self.service, f"{self.record}.delete", {"key": self.key(call)}, Gone)
 
+    def asks(self, verb: str) -> tuple[str, ...]:
+        """What a route of this section asks, by what it does: list, get, create, change or delete."""
+        return (f"{self.service}.{self.record}.{verb}",)
+
     def routes(self) -> tuple[Route, ...]:
         one = f"{self.path}/{{id}}"
         return (
-            Route("GET", self.path, self.section, self.list, stream=True),
-            Route("GET", one, self.section, self.get),
-            Route("POST", self.path, self.section, self.create, self.body, self.required, status=201),
-            Route("PUT", one, self.section, self.update, self.body),
-            Route("DELETE", one, self.section, self.delete),
+            Route("GET", self.path, self.section, self.list, stream=True, asks=self.asks("list")),
+            Route("GET", one, self.section, self.get, asks=self.asks("get")),
+            Route("POST", self.path, self.section, self.create, self.body, self.required, status=201, asks=self.asks("create")),
+            Route("PUT", one, self.section, self.update, self.body, asks=self.asks("change")),
+            Route("DELETE", one, self.section, self.delete, asks=self.asks("delete")),
         )

@@ -396,11 +396,11 @@ STAFF: Final = _sheet("staff", "staff name gross tip receipts voids voided avera
 PAYMENTS: Final = _sheet("payment-methods", "type name amount change tip count voids", lambda out, language: map(_cells, out.payments))
 
 ROUTES = (
-    Route("GET", "/api/v1/reports/revenue", "Reports", revenue, csv=REVENUE),
-    Route("GET", "/api/v1/reports/top-articles", "Reports", top_articles, csv=ARTICLES),
-    Route("GET", "/api/v1/reports/wgr", "Reports", groups, csv=GROUPS),
-    Route("GET", "/api/v1/reports/weekly", "Reports", weekly, csv=WEEKLY),
-    Route("GET", "/api/v1/reports/hourly", "Reports", hourly, csv=HOURLY),
-    Route("GET", "/api/v1/reports/staff", "Reports", staff, csv=STAFF),
-    Route("GET", "/api/v1/reports/payment-methods", "Reports", payment_methods, csv=PAYMENTS),
+    Route("GET", "/api/v1/reports/revenue", "Reports", revenue, csv=REVENUE, asks=("pos.report.revenue",)),
+    Route("GET", "/api/v1/reports/top-articles", "Reports", top_articles, csv=ARTICLES, asks=("pos.report.top_articles",)),
+    Route("GET", "/api/v1/reports/wgr", "Reports", groups, csv=GROUPS, asks=("pos.report.groups",)),
+    Route("GET", "/api/v1/reports/weekly", "Reports", weekly, csv=WEEKLY, asks=("pos.report.weekly",)),
+    Route("GET", "/api/v1/reports/hourly", "Reports", hourly, csv=HOURLY, asks=("pos.report.hourly",)),
+    Route("GET", "/api/v1/reports/staff", "Reports", staff, csv=STAFF, asks=("pos.report.staff",)),
+    Route("GET", "/api/v1/reports/payment-methods", "Reports", payment_methods, csv=PAYMENTS, asks=("pos.report.payment_methods",)),
 )

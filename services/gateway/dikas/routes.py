@@ -16,10 +16,12 @@ from services.gateway.dikas import (
     shifts,
     tables,
 )
+from services.gateway.dikas import articles, auth, open_bons, payments, receipts, shifts, staff, tables
 from services.gateway.dikas.call import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *auth.ROUTES,
+    *staff.ROUTES,
     *articles.ROUTES,
     *floor.ROUTES,
     *tables.ROUTES,

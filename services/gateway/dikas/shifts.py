@@ -285,12 +285,12 @@ async def x_report(call: Call) -> XReportOut:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/shifts", "Shifts", shifts, stream=True),
-    Route("POST", "/api/v1/shifts", "Shifts", open_shift, OpenShiftBody, status=201),
-    Route("GET", "/api/v1/shifts/{id}", "Shifts", shift),
-    Route("POST", "/api/v1/shifts/{id}/settle", "Shifts", settle, SettleBody),
-    Route("GET", "/api/v1/day-close", "DayClose", z_reports, stream=True),
-    Route("POST", "/api/v1/day-close", "DayClose", close_day, CloseBody, status=201),
-    Route("GET", "/api/v1/day-close/x-report", "DayClose", x_report),
-    Route("GET", "/api/v1/day-close/{id}", "DayClose", z_report),
+    Route("GET", "/api/v1/shifts", "Shifts", shifts, stream=True, asks=("pos.shift.list",)),
+    Route("POST", "/api/v1/shifts", "Shifts", open_shift, OpenShiftBody, status=201, asks=("pos.shift.open",)),
+    Route("GET", "/api/v1/shifts/{id}", "Shifts", shift, asks=("pos.shift.get",)),
+    Route("POST", "/api/v1/shifts/{id}/settle", "Shifts", settle, SettleBody, asks=("pos.shift.settle",)),
+    Route("GET", "/api/v1/day-close", "DayClose", z_reports, stream=True, asks=("pos.z_report.list",)),
+    Route("POST", "/api/v1/day-close", "DayClose", close_day, CloseBody, status=201, asks=("pos.day.close",)),
+    Route("GET", "/api/v1/day-close/x-report", "DayClose", x_report, asks=("pos.day.x_report",)),
+    Route("GET", "/api/v1/day-close/{id}", "DayClose", z_report, asks=("pos.z_report.get",)),
 )

@@ -135,6 +135,10 @@ class _Tables(Section):
         async for views in call.stream("pos", "table.list", {}, self.view):
             yield [table_out(view, tabs.get(view.key, TableTab())) for view in views]
 
+    def asks(self, verb: str) -> tuple[str, ...]:
+        tab = {"list": ("pos.tab.list",), "get": ("pos.tab.get",), "change": ("pos.tab.get",)}
+        return (*super().asks(verb), *tab.get(verb, ()))
+
     async def with_tab(self, call: Call, view: Any) -> TableOut:
         return table_out(view, await call.query("pos", "tab.get", TableKey(table=view.key), TableTab))
 
@@ -202,6 +206,6 @@ async def mark_cleaned(call: Call) -> TableStatusOut:
 ROUTES = (
     *_Tables("Tables", "/api/v1/tables", TABLE, TableBody, TableValues, lambda view: table_out(view, TableTab())).routes(),
     *Section("Tables", "/api/v1/table-groups", TABLE_GROUP, GroupBody, GroupValues, group_out).routes(),
-    Route("POST", "/api/v1/tables/{id}/gang", "Tables", call_course, CourseBody),
-    Route("POST", "/api/v1/tables/{id}/cleaned", "Tables", mark_cleaned),
+    Route("POST", "/api/v1/tables/{id}/gang", "Tables", call_course, CourseBody, asks=("pos.tab.call_course",)),
+    Route("POST", "/api/v1/tables/{id}/cleaned", "Tables", mark_cleaned, asks=("pos.tab.mark_cleaned",)),
 )

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from libs.contracts.auth.records import USER
 from libs.domain.records import RecordView
-from services.auth.doors import SIGNING_KEY
+from services.auth.service import SIGNING_KEY
 from tests.house import Answer, Inn, Theke, Till, done, item, refused
 
 REVOKED_WITHIN_S = 1.0
@@ -288,9 +288,13 @@ async def test_nothing_of_another_instance_can_be_seen_or_touched(inn: Inn, shar
     line = (await theirs.open_items(table))[0]["id"]
     receipt = await theirs.sell(item(shared_inn.menu["Cola"]))
     article, group = shared_inn.menu["Pils"], shared_inn.group
+    waiter = done(await theirs.get("auth/me"))["id"]
     before = [done(await theirs.get(path)) for path in ("articles", "article-groups", "tables", "table-groups", "receipts")]
     name = {"name": "Fremd"}
     for method, path, body in (
+        ("GET", f"staff/{waiter}", None),
+        ("PUT", f"staff/{waiter}", {"pin": "0000"}),
+        ("DELETE", f"staff/{waiter}", None),
         ("GET", f"articles/{article}", None),
         ("PUT", f"articles/{article}", name),
         ("DELETE", f"articles/{article}", None),

@@ -1,0 +1,33 @@
+"""Who may come in at all, and with what."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from libs.contracts.auth.rights import DENY_LOGIN
+
+ZONE: Final = ZoneInfo("Europe/Berlin")
+DAY_ENDS: Final = time(4)  # of the last day's night: a shift does not end at midnight
+
+_names = msgspec.json.Decoder(tuple[str, ...])
+
+
+def roles_of(row: Any) -> tuple[str, ...]:
+    return _names.decode(row["roles"]) if row["roles"] else ()
+
+
+def rights_given(row: Any) -> tuple[str, ...]:
+    """The cash point rights given by name, beside those of the roles."""
+    return _names.decode(row["rights"]) if row["rights"] else ()
+
+
+def may_log_in(row: Any, at: datetime) -> bool:
+    """Whether the user of a row may log in, by whatever way: active, not denied, and not past the last day."""
+    last_day = row["end_date"]
+    if not row["is_active"] or DENY_LOGIN in rights_given(row):
+        return False
+    return last_day is None or at < datetime.combine(last_day + timedelta(days=1), DAY_ENDS, ZONE)
