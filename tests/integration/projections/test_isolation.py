@@ -37,6 +37,7 @@ DOCUMENTS: dict[str, str] = {
 # what a parameter may be so that a row of samples is found
 PARAMETERS: dict[str, list[Any]] = {
     "text": ["x", ""],
+    "text[]": [["x"], []],
     "int4": [7, 6],
     "int8": [7, 6],
     "varchar": ["Europe/Berlin"],  # a zone
