@@ -14,9 +14,9 @@ from services.gateway.dikas import (
     receipts,
     reports,
     shifts,
+    staff,
     tables,
 )
-from services.gateway.dikas import articles, auth, open_bons, payments, receipts, shifts, staff, tables
 from services.gateway.dikas.call import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
