@@ -11,7 +11,7 @@ from typing import Final
 from zlib import crc32
 
 from libs.domain.errors import DomainError, Kind
-from services.auth.secrets import Secrets
+from libs.runtime.secrets import Secrets
 
 TRIES: Final = 5  # wrong ones in a row before the first pause
 PAUSE_S: Final = 60  # doubles with every further wrong try

@@ -27,7 +27,6 @@ from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError, Kind, invalid
 from libs.domain.principal import Principal
 from libs.runtime.dispatcher import decoded, principal_of
-from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host
 from services.auth import sessions
 from services.auth.admission import may_log_in, rights_given, roles_of

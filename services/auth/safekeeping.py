@@ -19,9 +19,9 @@ from libs.contracts.auth.commands import (
     KeepStaff,
 )
 from libs.domain.errors import DomainError, FieldError, Kind
+from libs.runtime.secrets import Secrets
 from services.auth.credentials import Credential
 from services.auth.passwords import Passwords, is_common
-from services.auth.secrets import Secrets
 
 _PIN: Final = re.compile(rf"[0-9]{{{PIN_DIGITS}}}")
 _CARD: Final = re.compile(rf"[0-9A-Z]{{{CARD_ID_MIN_CHARS},{CARD_ID_MAX_CHARS}}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from libs.contracts.pos.permissions import DAY_CLOSE
 from libs.contracts.pos.permissions import SHIFTS as SHIFT_RIGHT
+from libs.contracts.pos.permissions import TABLES as TABLE_RIGHT
 from libs.runtime.records import record_parts
 from libs.runtime.service import Host, Service
 from services.pos import (
@@ -59,5 +60,10 @@ SERVICE = Service(
         *reports.QUERIES,
     ),
     extend=_extend,
-    doors={"shift.settle": (SHIFT_RIGHT, True), "day.close": (DAY_CLOSE, True), "day.x_report": (DAY_CLOSE, False)},
+    doors={
+        "shift.settle": (SHIFT_RIGHT, True),
+        "day.close": (DAY_CLOSE, True),
+        "day.x_report": (DAY_CLOSE, False),
+        "self_order_key": (TABLE_RIGHT, False),
+    },
 )

@@ -317,13 +317,13 @@ async def self_order_code(call: Call) -> SelfOrderOut | Picture:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/tables/status", "Tables", status, stream=True),
-    Route("PUT", "/api/v1/tables/layout", "Tables", layout, LayoutBody),
-    Route("GET", "/api/v1/tables/{id}/open-bons", "Tables", of_table),
-    Route("POST", "/api/v1/tables/{id}/move", "Tables", move, MoveBody),
-    Route("POST", "/api/v1/tables/{id}/merge", "Tables", merge, MergeBody),
-    Route("POST", "/api/v1/tables/{id}/split", "Tables", split, SplitBody),
-    Route("POST", "/api/v1/tables/{id}/transfer", "Tables", transfer, TransferBody),
-    Route("POST", "/api/v1/tables/{id}/interim-bill", "Tables", interim_bill),
-    Route("GET", "/api/v1/tables/{id}/qr", "Tables", self_order_code),
+    Route("GET", "/api/v1/tables/status", "Tables", status, stream=True, asks=("pos.tab.service",)),
+    Route("PUT", "/api/v1/tables/layout", "Tables", layout, LayoutBody, asks=("pos.table.arrange",)),
+    Route("GET", "/api/v1/tables/{id}/open-bons", "Tables", of_table, asks=("pos.tab.open_lines", "pos.table.get")),
+    Route("POST", "/api/v1/tables/{id}/move", "Tables", move, MoveBody, asks=("pos.tab.move",)),
+    Route("POST", "/api/v1/tables/{id}/merge", "Tables", merge, MergeBody, asks=("pos.tab.merge",)),
+    Route("POST", "/api/v1/tables/{id}/split", "Tables", split, SplitBody, asks=("pos.tab.split",)),
+    Route("POST", "/api/v1/tables/{id}/transfer", "Tables", transfer, TransferBody, asks=("pos.tab.transfer",)),
+    Route("POST", "/api/v1/tables/{id}/interim-bill", "Tables", interim_bill, asks=("pos.tab.print_interim_bill",)),
+    Route("GET", "/api/v1/tables/{id}/qr", "Tables", self_order_code, asks=("pos.self_order_key", "auth.instance.list")),
 )

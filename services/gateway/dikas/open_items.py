@@ -267,11 +267,11 @@ async def move(call: Call) -> MovedItemOut:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True),
-    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table),
-    Route("GET", "/api/v1/open-bons/{id}", "OpenBons", open_item),
-    Route("PUT", "/api/v1/open-bons/{id}", "OpenBons", change, ChangeBody),
-    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel),
-    Route("POST", "/api/v1/open-bons/{id}/status", "OpenBons", set_status, StatusBody),
-    Route("POST", "/api/v1/open-bons/{id}/move", "OpenBons", move, MoveItemBody),
+    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True, asks=("pos.tab.open_items",)),
+    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table, asks=("pos.tab.open_lines", "pos.table.get")),
+    Route("GET", "/api/v1/open-bons/{id}", "OpenBons", open_item, asks=("pos.tab.open_line",)),
+    Route("PUT", "/api/v1/open-bons/{id}", "OpenBons", change, ChangeBody, asks=("pos.tab.change_line",)),
+    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel, asks=("pos.tab.cancel_line",)),
+    Route("POST", "/api/v1/open-bons/{id}/status", "OpenBons", set_status, StatusBody, asks=("pos.tab.set_kitchen_state",)),
+    Route("POST", "/api/v1/open-bons/{id}/move", "OpenBons", move, MoveItemBody, asks=("pos.tab.move_line",)),
 )

@@ -22,7 +22,10 @@ from tests.house import Inn, Till, done
 GUARDED = sorted((route for route in ROUTES if not route.public), key=lambda route: route.path.endswith("/logout"))
 NOT_THE_ROUTES = frozenset({"session.confirm"})  # the gateway's own, with the first use of a token
 # sound bodies of which the declaration does not say enough
-BODIES: dict[str, Any] = {"/api/v1/staff/switch": {"staffId": "x_1", "pin": "0000"}}
+BODIES: dict[str, Any] = {
+    "/api/v1/staff/switch": {"staffId": "x_1", "pin": "0000"},
+    "/api/v1/open-bons/{id}/status": {"status": "ready"},
+}
 VALUES: dict[Any, Any] = {str: "x_1", int: 1, Decimal: Decimal(1), bool: True}
 
 
