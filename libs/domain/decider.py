@@ -34,12 +34,19 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
 
 
 class Command(msgspec.Struct, Generic[B], frozen=True):
-    """What arrives: ``id`` (new things take their ids from it), ``at`` (stamped once at the gateway), who, and the body."""
+    """What arrives: ``id`` (new things take their ids from it), ``at`` (stamped once at the gateway), who, and the body. ``client_at``:
+    when it happened at a till that was cut off; ``number``: the number such a till gave the receipt."""
 
     id: UUID
     at: datetime
     principal: Principal
     body: B
+    client_at: datetime | None = None
+    number: int | None = None
+
+    @property
+    def happened(self) -> datetime:
+        return self.client_at or self.at
 
     @property
     def instance(self) -> int:

@@ -101,6 +101,10 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "line_quantity_exceeds_left": Text("Menge zu hoch", "Quantity too high"),
     "refund_not_exact": Text("Erstattung nicht passend", "Refund not exact"),
     "no_open_shift": Text("Keine offene Schicht", "No open shift"),
+    "register_numbers_itself": Text("Kasse nummeriert selbst", "Register numbers itself"),
+    "register_takes_numbers": Text("Kasse nummeriert nicht selbst", "Register does not number itself"),
+    "register_has_receipts": Text("Kasse hat schon Belege", "Register has receipts already"),
+    "register_stays_offline": Text("Kasse nummeriert weiter selbst", "Register goes on numbering itself"),
     "shift_not_found": Text("Schicht nicht gefunden", "Shift not found"),
     "shift_already_open": Text("Schicht bereits offen", "Shift already open"),
     "shift_already_settled": Text("Schicht bereits abgerechnet", "Shift already settled"),
@@ -231,6 +235,18 @@ DETAILS: Final[Mapping[str, Text]] = {
     "line_quantity_exceeds_left": Text("Von Position '{id}' sind noch {left} übrig", "{left} of line '{id}' are left"),
     "refund_not_exact": Text("Zurückzugeben sind genau {due}", "Exactly {due} is to be given back"),
     "no_open_shift": Text("Bitte zuerst eine Schicht öffnen", "Open a shift first"),
+    "register_numbers_itself": Text(
+        "Kasse '{id}' nummeriert ihre Belege selbst; sie werden mit ihrer Nummer über /sync gebucht",
+        "Register '{id}' numbers its receipts itself; they are booked with their number through /sync",
+    ),
+    "register_takes_numbers": Text("Belege der Kasse '{id}' nummeriert Theke", "Receipts of register '{id}' are numbered by Theke"),
+    "register_has_receipts": Text(
+        "Kasse '{id}' hat schon Belege; wer sie nummeriert, ändert sich nicht mehr",
+        "Register '{id}' has receipts already; who numbers them does not change any more",
+    ),
+    "register_stays_offline": Text(
+        "Kasse '{id}' nummeriert ihre Belege selbst; das bleibt so", "Register '{id}' numbers its receipts itself; that stays so"
+    ),
     "shift_not_found": Text("Schicht mit ID '{id}' existiert nicht oder ist abgerechnet", "There is no open shift with id '{id}'"),
     "shift_already_open": Text("Mitarbeiter '{id}' hat schon eine offene Schicht", "User '{id}' has an open shift already"),
     "shift_already_settled": Text("Schicht '{id}' ist abgerechnet", "Shift '{id}' is settled"),
@@ -320,6 +336,8 @@ FIELDS: Final[Mapping[str, Text]] = {
     "too_many_places": Text("darf höchstens {max} Nachkommastellen haben", "may have {max} decimal places at most"),
     "empty": Text("darf nicht leer sein", "must not be empty"),
     "unprintable": Text("enthält Steuerzeichen", "contains control characters"),
+    "in_the_future": Text("liegt in der Zukunft", "is in the future"),
+    "too_long_ago": Text("liegt mehr als {max} Tage zurück", "is more than {max} days ago"),
     "not_a_whole_minute": Text("muss eine Uhrzeit auf die Minute sein", "must be a time of day on a whole minute"),
     "warning_unknown": Text("ist keine Warnung, die bestätigt werden kann", "is no warning that can be confirmed"),
     "day_in_future": Text("liegt in der Zukunft: {date}", "is in the future: {date}"),

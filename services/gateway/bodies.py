@@ -184,6 +184,8 @@ def _examine_list(value: Any, item: Any, path: str, faults: list[FieldError]) ->
 
 
 def _examine_leaf(value: Any, type_: Any, bare: Any, path: str, faults: list[FieldError]) -> None:
+    if bare is msgspec.Raw:
+        return  # decoded by itself later
     if isinstance(value, str) and "\0" in value:
         faults.append(FieldError(path, "unprintable"))
         return

@@ -8,6 +8,7 @@ REQUEST_DEADLINE_S: Final = 10.0
 LOGIN_DEADLINE_S: Final = 15.0
 CLOSE_DEADLINE_S: Final = 30.0  # settling a shift, closing a day: sums over the log
 WARNINGS_MAX: Final = 20
+SYNC_BODY_MAX_BYTES: Final = 4 * 1024 * 1024  # 1,000 commands of a till that was cut off
 IDEMPOTENCY_KEY_MAX_CHARS: Final = 200
 HEADER_VALUE_MAX_CHARS: Final = 64  # of Theke-Instance and Theke-Register
 ID_MAX_CHARS: Final = 64

@@ -36,6 +36,7 @@ from services.pos.house import (
     Fence,
     HouseState,
 )
+from services.pos.receipts import number_of
 from services.pos.totals import Sums
 
 log = structlog.get_logger(__name__)
@@ -59,8 +60,7 @@ class Takings:
 
     def add(self, event: Recorded) -> None:
         issued: ReceiptIssued = event.data
-        assert event.number is not None
-        self.days.setdefault(issued.business_day, Sums()).add(issued, event.number)
+        self.days.setdefault(issued.business_day, Sums()).add(issued, number_of(event) or 0)
         self.begins.setdefault(issued.business_day, event.position)
 
     def between(self, after: date | None, through: date) -> list[date]:
@@ -96,7 +96,7 @@ class Closings:
         fence = house.fences[shift.id]
         async for event in self._receipts(command.instance, house.openings[shift.id], fence.position, []):
             if event.data.shift == shift.id:
-                sums.add(event.data, event.number or 0)
+                sums.add(event.data, number_of(event) or 0)
         body = SettleShift(shift=shift.id, totals=sums.totals())
         settled, behind = await self._execute(SETTLE_SHIFT, _then(command, fence, body), request)
         return _reply(settled, Shift, behind)

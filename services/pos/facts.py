@@ -101,7 +101,7 @@ async def facts_of_tables(command: Command[Any], lookup: Lookup, tables: Iterabl
 async def _load(command: Command[Any], lookup: Lookup, *, tables: Iterable[str] = (), items: Iterable[Item] = ()) -> SaleFacts:
     items = tuple(items)
     keys = _keys(item.article for item in items if item.article is not None)
-    day = business_day(command.at)
+    day = business_day(command.happened)
     instance = command.instance
     asked_tables = lookup.rows("pos.tables", instance, _keys(tables), TABLE_COLUMNS)
     asked_articles = lookup.rows("inventory.articles", instance, keys, ARTICLE_COLUMNS)

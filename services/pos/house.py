@@ -18,6 +18,7 @@ import msgspec
 from libs.contracts.pos.house import (
     COUNT_MAX_MINOR,
     FLOAT_MAX_MINOR,
+    OFFLINE_REGISTERS_MAX,
     ChangeSettings,
     CloseDay,
     CountShift,
@@ -37,7 +38,7 @@ from libs.contracts.pos.house import (
     ZReportIssued,
 )
 from libs.contracts.pos.permissions import DAY_CLOSE, PAYMENTS, SETTINGS, SHIFTS
-from libs.domain.decider import Aggregate, Command, CommandType, Decision, States, StreamRef
+from libs.domain.decider import Aggregate, Command, CommandType, Decision, Lookup, States, StreamRef
 from libs.domain.errors import DomainError, Kind
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
@@ -182,7 +183,13 @@ def house_of(states: States) -> HouseState:
 # --- settings and shifts ------------------------------------------------------------------------------------------------------
 
 
-def decide_settings(states: States, command: Command[ChangeSettings], _: Any) -> Decision:
+async def registers_in_use(command: Command[ChangeSettings], lookup: Lookup) -> frozenset[str]:
+    """Which of the registers named have receipts already: their way of numbering stays."""
+    named = command.body.settings.offline_registers[:OFFLINE_REGISTERS_MAX]
+    return frozenset([name for name in named if await lookup.referenced("pos.receipts", "register", command.instance, name)])
+
+
+def decide_settings(states: States, command: Command[ChangeSettings], used: frozenset[str]) -> Decision:
     settings = command.body.settings
     faults = Faults()
     try:
@@ -191,6 +198,15 @@ def decide_settings(states: States, command: Command[ChangeSettings], _: Any) ->
         faults.invalid("zone", "not_known", value=settings.zone[:50])
     if settings.currency not in MINOR_DIGITS:
         faults.invalid("currency", "not_known", value=settings.currency[:10])
+    if len(settings.offline_registers) > OFFLINE_REGISTERS_MAX:
+        faults.invalid("offline_registers", "too_many", max=OFFLINE_REGISTERS_MAX)
+    for ix, register in enumerate(settings.offline_registers[:OFFLINE_REGISTERS_MAX]):
+        check_key(register, f"offline_registers[{ix}]", faults)
+    before = house_of(states).settings.offline_registers
+    for register in sorted(used.difference(before)):
+        faults.conflict("offline_registers", "register_has_receipts", id=register)
+    for register in sorted(set(before).difference(settings.offline_registers)):
+        faults.conflict("offline_registers", "register_stays_offline", id=register)
     if settings.day_starts.second or settings.day_starts.microsecond or settings.day_starts.tzinfo is not None:
         faults.invalid("day_starts", "not_a_whole_minute")
     faults.refuse()
@@ -373,7 +389,9 @@ def _writes(_: Command[Any]) -> tuple[StreamRef, ...]:
     return (WRITE,)
 
 
-CHANGE_SETTINGS: Final = CommandType("house.change_settings", ChangeSettings, _writes, decide_settings, reply_settings, SETTINGS)
+CHANGE_SETTINGS: Final = CommandType(
+    "house.change_settings", ChangeSettings, _writes, decide_settings, reply_settings, SETTINGS, registers_in_use
+)
 OPEN_SHIFT: Final = CommandType("shift.open", OpenShift, _writes, decide_open_shift, reply_opened, PAYMENTS)
 COUNT_SHIFT: Final = CommandType("shift.count", CountShift, _writes, decide_count_shift, reply_house, SHIFTS)
 SETTLE_SHIFT: Final = CommandType("shift.settle", SettleShift, _writes, decide_settle_shift, reply_settled, SHIFTS)

@@ -10,7 +10,7 @@ from libs.contracts.pos.events import ReceiptIssued, ReceiptRefunded, ReceiptVoi
 from libs.domain.events import Recorded
 from libs.projections.declare import Projection, Table
 from libs.projections.rows import Rows
-from services.pos.receipts import RECEIPT, receipt_of
+from services.pos.receipts import RECEIPT, number_of, receipt_of
 from services.pos.takings import takings
 
 RECEIPTS: Final = Projection(
@@ -54,7 +54,7 @@ def receipt_issued(rows: Rows, event: Recorded) -> None:
         "receipts",
         issued.receipt,
         register=issued.register,
-        number=event.number,
+        number=number_of(event),
         position=event.position,
         date=event.at,
         business_day=issued.business_day,

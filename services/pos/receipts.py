@@ -9,7 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.commands import LINES_PER_RECEIPT_MAX, SEAT_MAX, PaidItem, PayTable, Receipt, RefundReceipt, Sell, VoidReceipt
+from libs.contracts.pos.commands import (
+    LINES_PER_RECEIPT_MAX,
+    OWN_NUMBER_MAX,
+    SEAT_MAX,
+    PaidItem,
+    PayTable,
+    Receipt,
+    RefundReceipt,
+    Sell,
+    VoidReceipt,
+)
 from libs.contracts.pos.events import (
     LinesPaid,
     PaidPart,
@@ -19,7 +29,7 @@ from libs.contracts.pos.events import (
     ReceiptVoided,
 )
 from libs.contracts.pos.permissions import PAYMENTS
-from libs.domain.decider import Aggregate, Command, CommandType, Decision, States, StreamRef
+from libs.domain.decider import Aggregate, Claim, Command, CommandType, Decision, States, StreamRef
 from libs.domain.events import Recorded
 from libs.domain.ids import key_of
 from services.pos.facts import SaleFacts, sale_facts, table_facts
@@ -30,6 +40,11 @@ from services.pos.tabs import TAB, Tab, TabLine, check_table, line_keys, state_a
 from services.pos.tender import check_tender, settle
 
 # --- state --------------------------------------------------------------------------------------------------------------------
+
+
+def number_of(recorded: Recorded) -> int | None:
+    """A receipt's number: the log's, or the register's own."""
+    return recorded.data.own_number if recorded.number is None else recorded.number
 
 
 class Back(msgspec.Struct, frozen=True):
@@ -56,7 +71,7 @@ class ReceiptState(msgspec.Struct, frozen=True):
 def evolve(state: ReceiptState, recorded: Recorded) -> ReceiptState:
     match recorded.data:
         case ReceiptIssued() as issued:
-            return ReceiptState(issued, recorded.number, recorded.at)
+            return ReceiptState(issued, number_of(recorded), recorded.at)
         case ReceiptVoided(void_receipt=void_receipt):
             return msgspec.structs.replace(state, void_receipt=void_receipt)
         case ReceiptRefunded() as refunded:
@@ -108,6 +123,21 @@ def _shift(house: HouseState, staff: str, faults: Faults) -> str | None:
     return None if shift is None else shift.id
 
 
+def check_number(house: HouseState, register: str, command: Command[Any], faults: Faults) -> None:
+    """A register that may be cut off numbers its receipts itself, always; no other register does."""
+    own = register in house.settings.offline_registers
+    if own and command.number is None:
+        faults.conflict("register", "register_numbers_itself", id=known_as(register))
+    elif not own and command.number is not None:
+        faults.conflict("number", "register_takes_numbers", id=known_as(register))
+    check_int(command.number, 1, OWN_NUMBER_MAX, "number", faults)
+
+
+def number_claims(issued: ReceiptIssued) -> tuple[Claim, ...]:
+    """A number that a register gave is taken for good."""
+    return () if issued.own_number is None else (Claim(f"receipt_number.{issued.register}", str(issued.own_number)),)
+
+
 def _issue(
     command: Command[Sell] | Command[PayTable],
     lines: Sequence[ReceiptLine],
@@ -135,23 +165,26 @@ def _issue(
         table=table,
         customer=body.customer,
         staff=command.principal.user,
-        business_day=house.day_of(command.at),
+        business_day=house.day_of(command.happened),
         at=command.at,
         shift=shift,
+        client_at=command.client_at,
+        own_number=command.number,
     )
 
 
 def decide_sell(states: States, command: Command[Sell], facts: SaleFacts) -> Decision:
     house = house_of(states)
-    facts = facts.on(house.settings, command.at)
+    facts = facts.on(house.settings, command.happened)
     faults = Faults()
     _check_bill(command.body, faults)
+    check_number(house, command.body.register, command, faults)
     shift = _shift(house, command.principal.user, faults)
     lines = price_items(command.body.items, "items", facts, line_keys(command.id, 0), faults)
     faults.refuse()
     billed = [receipt_line(line, line.quantity, line.total, facts.settings.currency) for line in lines]
     issued = _issue(command, billed, house, shift)
-    return Decision({RECEIPT.stream(issued.receipt): (issued,)})
+    return Decision({RECEIPT.stream(issued.receipt): (issued,)}, take=number_claims(issued))
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -171,6 +204,7 @@ def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFact
     house = house_of(states)
     faults = Faults()
     _check_bill(body, faults)
+    check_number(house, body.register, command, faults)
     shift = _shift(house, command.principal.user, faults)
     check_table(body.table, "table", facts, tab, faults)
     parts = _parts(body, tab, faults)
@@ -185,7 +219,7 @@ def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFact
         staff=command.principal.user,
         at=command.at,
     )
-    return Decision({RECEIPT.stream(issued.receipt): (issued,), TAB.stream(body.table): (paid,)})
+    return Decision({RECEIPT.stream(issued.receipt): (issued,), TAB.stream(body.table): (paid,)}, take=number_claims(issued))
 
 
 def _parts(body: PayTable, tab: Tab, faults: Faults) -> list[_Part]:
@@ -265,6 +299,7 @@ def receipt_of(state: ReceiptState) -> Receipt:
         refund_receipts=state.refunds,
         refunded=sum(back.amount for back in state.back.values()),
         shift=issued.shift,
+        client_at=issued.client_at,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.contracts.pos.permissions import DAY_CLOSE
+from libs.contracts.pos.permissions import DAY_CLOSE, ORDERS
 from libs.contracts.pos.permissions import SHIFTS as SHIFT_RIGHT
 from libs.contracts.pos.permissions import TABLES as TABLE_RIGHT
 from libs.runtime.records import record_parts
@@ -18,6 +18,7 @@ from services.pos import (
 from services.pos.closing import Closings
 from services.pos.house_tables import DAYS, SHIFTS
 from services.pos.house_tables import QUERIES as HOUSE_QUERIES
+from services.pos.offline import Offline
 from services.pos.projections import RECEIPTS
 from services.pos.queries import QUERIES
 from services.pos.records import TABLE_GROUPS, TABLES
@@ -29,6 +30,7 @@ from services.pos.tabs.queries import QUERIES as TAB_QUERIES
 async def _extend(host: Host) -> None:
     Closings(host).register()
     await open_codes(host)
+    Offline(host).register()
 
 
 _groups, _tables = record_parts(TABLE_GROUPS), record_parts(TABLES)
@@ -65,5 +67,6 @@ SERVICE = Service(
         "day.close": (DAY_CLOSE, True),
         "day.x_report": (DAY_CLOSE, False),
         "self_order_key": (TABLE_RIGHT, False),
+        "till.sync": (ORDERS, True),
     },
 )

@@ -23,10 +23,10 @@ from libs.contracts.pos.permissions import OWN_VOIDS, VOIDS
 from libs.domain.decider import Command, CommandType, Decision, States, StreamRef
 from libs.domain.errors import DomainError, Kind
 from libs.domain.money import net_of, share, times
-from services.pos.faults import Faults, check_count, is_key, known_as, plain
+from services.pos.faults import Faults, check_count, check_key, is_key, known_as, plain
 from services.pos.house import READ, HouseState, house_of
 from services.pos.pricing import check_quantity
-from services.pos.receipts import RECEIPT, Back, ReceiptState, new_receipt, new_ref, reply_receipt
+from services.pos.receipts import RECEIPT, Back, ReceiptState, check_number, new_receipt, new_ref, number_claims, reply_receipt
 from services.pos.takings import takings
 from services.pos.tender import check_tender, settle
 
@@ -70,9 +70,18 @@ def decide_void(states: States, command: Command[VoidReceipt], _: Any) -> Decisi
     state, original = _original(states, key, command)
     if state.refunds:
         raise DomainError(Kind.CONFLICT, "receipt_partly_refunded", {"id": key, "refund_receipt": state.refunds[0]})
-    void = _negated(original, command, house_of(states))
+    house = house_of(states)
+    _check_register(original, command, house)
+    void = _negated(original, command, house)
     voided = ReceiptVoided(receipt=key, void_receipt=void.receipt, staff=command.principal.user, at=command.at)
-    return Decision({RECEIPT.stream(void.receipt): (void,), RECEIPT.stream(key): (voided,)})
+    return Decision({RECEIPT.stream(void.receipt): (void,), RECEIPT.stream(key): (voided,)}, take=number_claims(void))
+
+
+def _check_register(original: ReceiptIssued, command: Command[VoidReceipt] | Command[RefundReceipt], house: HouseState) -> None:
+    faults = Faults()
+    check_key(command.body.register, "register", faults)
+    check_number(house, command.body.register or original.register, command, faults)
+    faults.refuse()
 
 
 def _negated(issued: ReceiptIssued, command: Command[VoidReceipt], house: HouseState) -> ReceiptIssued:
@@ -87,19 +96,22 @@ def _negated(issued: ReceiptIssued, command: Command[VoidReceipt], house: HouseS
         change=-issued.change,
         tip=-issued.tip,
         voids=issued.receipt,
-        **_issued_now(command, house),
+        **_issued_now(issued, command, house),
     )
 
 
-def _issued_now(command: Command[Any], house: HouseState) -> dict[str, Any]:
+def _issued_now(original: ReceiptIssued, command: Command[Any], house: HouseState) -> dict[str, Any]:
     """What a receipt that takes another one back has of its own."""
     shift = house.shift_of(command.principal.user)
     return {
         "receipt": new_receipt(command),
         "staff": command.principal.user,
-        "business_day": house.day_of(command.at),
+        "register": command.body.register or original.register,
+        "business_day": house.day_of(command.happened),
         "at": command.at,
         "shift": None if shift is None else shift.id,
+        "client_at": command.client_at,
+        "own_number": command.number,
     }
 
 
@@ -113,6 +125,7 @@ def _negated_line(line: ReceiptLine) -> ReceiptLine:
 def decide_refund(states: States, command: Command[RefundReceipt], _: Any) -> Decision:
     body, house = command.body, house_of(states)
     state, original = _original(states, body.receipt, command)
+    _check_register(original, command, house)
     faults = Faults()
     check_tender(body.payments, 0, faults)
     parts = _parts(body.items, state, original, faults)
@@ -130,7 +143,7 @@ def decide_refund(states: States, command: Command[RefundReceipt], _: Any) -> De
         staff=command.principal.user,
         at=command.at,
     )
-    return Decision({RECEIPT.stream(refund.receipt): (refund,), RECEIPT.stream(body.receipt): (refunded,)})
+    return Decision({RECEIPT.stream(refund.receipt): (refund,), RECEIPT.stream(body.receipt): (refunded,)}, take=number_claims(refund))
 
 
 def _left(line: ReceiptLine, state: ReceiptState) -> Decimal:
@@ -235,7 +248,7 @@ def _refund(
         change=0,
         tip=-tip,
         refunds=original.receipt,
-        **_issued_now(command, house),
+        **_issued_now(original, command, house),
     )
 
 

@@ -17,6 +17,7 @@ OPTION_QUANTITY_MAX: Final = 99
 OPEN_LINES_PER_TABLE_MAX: Final = 2_000
 LINES_PER_RECEIPT_MAX: Final = 500  # keeps the receipt's event well below what the log takes
 PAYMENTS_MAX: Final = 50
+OWN_NUMBER_MAX: Final = 10**12
 
 QUANTITY_MAX: Final = Decimal(9_999)
 QUANTITY_PLACES: Final = 3
@@ -119,7 +120,10 @@ class PayTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VoidReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``register`` None: the one the receipt was made at."""
+
     receipt: str
+    register: str | None = None
 
 
 class RefundedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -136,6 +140,7 @@ class RefundReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     receipt: str
     items: tuple[RefundedItem, ...] | None = None
     payments: tuple[Payment, ...] = ()
+    register: str | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +195,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     refund_receipts: tuple[str, ...] = ()
     refunded: int = 0
     shift: str | None = None
+    client_at: datetime | None = None
 
 
 class TableTab(msgspec.Struct, frozen=True, kw_only=True):

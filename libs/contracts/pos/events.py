@@ -108,6 +108,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     lines: tuple[OrderLine, ...]
     staff: str
     at: datetime
+    client_at: datetime | None = None
 
 
 @event("tab.course_called")
@@ -142,7 +143,11 @@ class TableCleaned(Event, frozen=True, kw_only=True):
 @event("receipt.issued")
 class ReceiptIssued(Event, frozen=True, kw_only=True):
     """A sale, or with ``voids`` its reversal with every figure negated, or with ``refunds`` a part of it taken back.
-    ``Σ payments = gross + tip + change``. ``shift``: the shift it was made in, if its staff had opened one."""
+    ``Σ payments = gross + tip + change``. ``shift``: the shift it was made in, if its staff had opened one.
+
+    A till that was cut off tells when it happened (``client_at``); one that numbers its receipts itself gives ``own_number``, and the log
+    gives none.
+    """
 
     receipt: str
     register: str
@@ -163,9 +168,11 @@ class ReceiptIssued(Event, frozen=True, kw_only=True):
     voids: str | None = None
     refunds: str | None = None
     shift: str | None = None
+    client_at: datetime | None = None
+    own_number: int | None = None
 
-    def series(self) -> str:
-        return f"receipt.{self.register}"
+    def series(self) -> str | None:
+        return f"receipt.{self.register}" if self.own_number is None else None
 
 
 @event("receipt.voided")

@@ -11,6 +11,7 @@ import msgspec
 from libs.contracts.pos.events import TaxAmount
 from libs.domain.events import Event, event
 
+OFFLINE_REGISTERS_MAX: Final = 200
 FLOAT_MAX_MINOR: Final = 10**10
 COUNT_MAX_MINOR: Final = 10**12
 
@@ -19,12 +20,14 @@ Day = date  # some structs have a field named date
 
 class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``currency`` ISO 4217, ``zone`` an IANA name, ``day_starts`` the wall-clock time at which a business day begins;
-    ``shift_required``: nobody sells without an open shift."""
+    ``shift_required``: nobody sells without an open shift. ``offline_registers`` may sell while cut off: they number their receipts
+    themselves."""
 
     currency: str = "EUR"
     zone: str = "Europe/Berlin"
     day_starts: time = time(4)
     shift_required: bool = False
+    offline_registers: tuple[str, ...] = ()
 
 
 class PaymentTotal(msgspec.Struct, frozen=True, kw_only=True):

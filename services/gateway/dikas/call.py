@@ -18,7 +18,7 @@ from libs.domain.ids import command_id
 from libs.domain.principal import Principal
 from libs.runtime.asking import Services
 from libs.texts.catalogue import Language
-from services.gateway import limits
+from services.gateway import bodies, limits
 from services.gateway.dikas.spreadsheet import Sheet
 from services.gateway.identity import Identities
 
@@ -47,6 +47,7 @@ class Route(msgspec.Struct, frozen=True):
     public: bool = False
     stream: bool = False
     csv: Sheet | None = None
+    body_max_bytes: int = bodies.BODY_MAX_BYTES
     asks: tuple[str, ...] = ()
 
     @property

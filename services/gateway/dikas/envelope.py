@@ -63,8 +63,13 @@ def items(several: list[Any]) -> bytes:
 def failure(error: DomainError, language: Language) -> tuple[int, bytes]:
     """Status and body of a refusal."""
     status = STATUS_OF_REASON.get(error.reason) or STATUS[error.kind]
+    return status, _encoder.encode(Envelope(None, False, *refusal_texts(error, language)))
+
+
+def refusal_texts(error: DomainError, language: Language) -> tuple[str, list[str]]:
+    """Headline and sentences of a refusal, in the dialect's names."""
     shown = DomainError(error.kind, error.reason, _params(error), fields=tuple(_shown(field) for field in error.fields))
-    return status, _encoder.encode(Envelope(None, False, headline(shown, language), details(shown, language)))
+    return headline(shown, language), details(shown, language)
 
 
 def _params(error: DomainError) -> Mapping[str, Param]:

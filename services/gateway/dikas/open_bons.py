@@ -100,7 +100,7 @@ def items_of(bodies: list[ItemBody], path: str, faults: list[FieldError]) -> tup
     )
 
 
-def _order(body: OrderBody, path: str, faults: list[FieldError]) -> PlaceOrder:
+def order_of(body: OrderBody, path: str, faults: list[FieldError]) -> PlaceOrder:
     return PlaceOrder(table=body.table_id, items=items_of(body.items, f"{path}items", faults))
 
 
@@ -131,7 +131,7 @@ def order_out(order: Order) -> OrderOut:
 async def place_order(call: Call) -> OrderOut:
     """An order at a table; the answer has an id per item."""
     faults: list[FieldError] = []
-    body = _order(call.body, "", faults)
+    body = order_of(call.body, "", faults)
     shapes.refuse(faults)
     return order_out(await call.command("pos", "tab.place_order", body, Order))
 
@@ -139,7 +139,7 @@ async def place_order(call: Call) -> OrderOut:
 async def place_orders(call: Call) -> OrdersOut:
     """Several orders, all of them or none."""
     faults: list[FieldError] = []
-    orders = tuple(_order(body, f"orders[{ix}].", faults) for ix, body in enumerate(call.body.orders))
+    orders = tuple(order_of(body, f"orders[{ix}].", faults) for ix, body in enumerate(call.body.orders))
     shapes.refuse(faults)
     placed = await call.command("pos", "tab.place_orders", PlaceOrders(orders=orders), Orders)
     return OrdersOut([order_out(order) for order in placed.orders])

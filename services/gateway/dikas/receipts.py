@@ -89,6 +89,7 @@ class ReceiptOut(msgspec.Struct, rename="camel"):
     refunded: Decimal
     business_day: str
     shift_id: str | None
+    offline_date: str | None
 
 
 def receipt_out(receipt: Receipt) -> ReceiptOut:
@@ -131,6 +132,7 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
         refunded=amount(receipt.refunded),
         business_day=receipt.business_day.isoformat(),
         shift_id=receipt.shift,
+        offline_date=shapes.maybe_moment(receipt.client_at),
     )
 
 

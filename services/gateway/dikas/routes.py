@@ -15,6 +15,7 @@ from services.gateway.dikas import (
     reports,
     shifts,
     staff,
+    sync,
     tables,
 )
 from services.gateway.dikas.call import Route
@@ -22,6 +23,7 @@ from services.gateway.dikas.call import Route
 ROUTES: Final[tuple[Route, ...]] = (
     *auth.ROUTES,
     *staff.ROUTES,
+    *sync.ROUTES,
     *articles.ROUTES,
     *floor.ROUTES,
     *tables.ROUTES,

@@ -69,7 +69,9 @@ class Server:
             call.principal = identity.principal
             await self._check_instance(call)
         if route.body is not None:
-            raw = b"{}" if not call.request.body_exists and route.body_may_be_absent else await read_body(call.request)
+            raw = (
+                b"{}" if not call.request.body_exists and route.body_may_be_absent else await read_body(call.request, route.body_max_bytes)
+            )
             call.body = bodies.decode(raw, route.body, route.required)
         if route.stream:
             return await _stream(call, route.handler(call))
@@ -87,17 +89,17 @@ class Server:
             raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, most: int = bodies.BODY_MAX_BYTES) -> bytes:
     """The body, bounded in size and time. Raises what is wrong with it before it is JSON."""
     if request.content_type != JSON or (request.charset or "utf-8").lower() not in _UTF8:
         raise DomainError(Kind.INVALID, "wrong_content_type")
     try:
         async with asyncio.timeout(limits.BODY_WITHIN_S):
-            return await request.read()
+            return await (request if most == bodies.BODY_MAX_BYTES else request.clone(client_max_size=most)).read()
     except TimeoutError:
         raise DomainError(Kind.INVALID, "body_too_slow", {"max": round(limits.BODY_WITHIN_S)}) from None
     except web.HTTPRequestEntityTooLarge:
-        raise DomainError(Kind.TOO_LARGE, "body_too_large", {"max": bodies.BODY_MAX_BYTES}) from None
+        raise DomainError(Kind.TOO_LARGE, "body_too_large", {"max": most}) from None
     except web.RequestPayloadError:
         raise DomainError(Kind.INVALID, "body_unreadable") from None
 

@@ -24,6 +24,7 @@ from libs.domain.events import Event, Recorded
 from libs.domain.ids import derived, key_of
 from services.pos.facts import SaleFacts, order_facts, orders_facts, table_facts
 from services.pos.faults import Faults, check_count, check_int, known_as
+from services.pos.house import READ, house_of
 from services.pos.pricing import price_items
 from services.pos.tabs.state import TAB, check_may_take, check_table, status_of, tab_of, tab_refs
 
@@ -54,6 +55,7 @@ def decide_place_orders(states: States, command: Command[PlaceOrders], facts: Sa
 
 
 def _place(orders: Sequence[PlaceOrder], paths: Sequence[str], states: States, command: Command[Any], facts: SaleFacts) -> Decision:
+    facts = facts.on(house_of(states).settings, command.happened)
     faults = Faults()
     writes: dict[str, list[Event]] = {}
     added: dict[str, int] = {}
@@ -67,6 +69,7 @@ def _place(orders: Sequence[PlaceOrder], paths: Sequence[str], states: States, c
             lines=lines,
             staff=command.principal.user,
             at=command.at,
+            client_at=command.client_at,
         )
         writes.setdefault(TAB.stream(order.table), []).append(event)
     faults.refuse()
@@ -131,7 +134,7 @@ COMMANDS: Final = (
     CommandType(
         name="tab.place_order",
         body=PlaceOrder,
-        streams=lambda command: tab_refs([command.body.table]),
+        streams=lambda command: (*tab_refs([command.body.table]), READ),
         facts=order_facts,
         decide=decide_place_order,
         reply=reply_order,
@@ -140,7 +143,7 @@ COMMANDS: Final = (
     CommandType(
         name="tab.place_orders",
         body=PlaceOrders,
-        streams=lambda command: tab_refs(order.table for order in command.body.orders[:ORDERS_PER_BATCH_MAX]),
+        streams=lambda command: (*tab_refs(order.table for order in command.body.orders[:ORDERS_PER_BATCH_MAX]), READ),
         facts=orders_facts,
         decide=decide_place_orders,
         reply=reply_orders,

@@ -25,6 +25,9 @@ NOT_THE_ROUTES = frozenset({"session.confirm"})  # the gateway's own, with the f
 BODIES: dict[str, Any] = {
     "/api/v1/staff/switch": {"staffId": "x_1", "pin": "0000"},
     "/api/v1/open-bons/{id}/status": {"status": "ready"},
+    "/api/v1/sync": {
+        "items": [{"id": "x", "sequence": 1, "clientTime": "2026-01-01T00:00:00Z", "type": "void", "body": {"receiptId": "x_1"}}]
+    },
 }
 VALUES: dict[Any, Any] = {str: "x_1", int: 1, Decimal: Decimal(1), bool: True}
 

@@ -17,6 +17,7 @@ D = Decimal
 RECEIPT = [
     "id", "number", "registerId", "date", "staffId", "tableId", "items", "taxes", "gross", "net", "tax", "payments", "change", "tip",
     "isVoided", "voidReceiptId", "voidedReceiptId", "refundedReceiptId", "refundReceiptIds", "refunded", "businessDay", "shiftId",
+    "offlineDate",
 ]  # fmt: skip
 RECEIPT_ITEM = [
     "id", "articleId", "name", "quantity", "unitPrice", "discount", "total", "taxClass", "taxRate", "course", "seat",
@@ -500,7 +501,8 @@ async def test_a_full_answer_can_be_sent_back(inn: Inn) -> None:
     till = await inn.till()
     for path in (f"articles/{inn.menu['Schnitzel']}", f"article-groups/{inn.group}", f"tables/{inn.tables[1]}"):
         found = done(await till.get(path))
-        assert done(await till.put(path, found)) == found
+        back = done(await till.put(path, found))
+        assert {**back, "changedDate": None} == {**found, "changedDate": None}  # a table's shown name is its number until it has one
 
 
 async def test_what_must_be_unique_is_named(inn: Inn) -> None:

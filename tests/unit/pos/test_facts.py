@@ -165,7 +165,8 @@ async def test_an_endless_request_does_not_become_an_endless_look_up() -> None:
     orders = tuple(PlaceOrder(table=f"tbl_{ix}", items=(item("cola"),)) for ix in range(1_000))
     _, shelf = await load(PLACE_ORDERS, PlaceOrders(orders=orders))
     assert len(dict(shelf.asked)["pos.tables"]) == 200
-    assert len(PLACE_ORDERS.streams(Command(UUID(int=1), NOON, Principal(INSTANCE, "u"), PlaceOrders(orders=orders)))) == 200
+    streams = PLACE_ORDERS.streams(Command(UUID(int=1), NOON, Principal(INSTANCE, "u"), PlaceOrders(orders=orders)))
+    assert len([ref for ref in streams if not ref.reads]) == 200
 
 
 async def test_a_sale_is_decided_on_what_was_loaded() -> None:

@@ -158,11 +158,11 @@ def test_the_report_holds_the_shifts_settled_since_the_last_one() -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: HouseSettings, path: str) -> None:
-    given().when(SETTINGS, ChangeSettings(settings=settings)).refused(Kind.INVALID, "invalid_fields", path)
+    given().when(SETTINGS, ChangeSettings(settings=settings), facts=frozenset()).refused(Kind.INVALID, "invalid_fields", path)
 
 
 def test_the_boundary_of_the_day_is_a_setting() -> None:
     night = datetime(2026, 3, 5, 4, 30, tzinfo=UTC)  # half past five in Berlin
-    late = given().when(SETTINGS, ChangeSettings(settings=HouseSettings(day_starts=time(6))))
+    late = given().when(SETTINGS, ChangeSettings(settings=HouseSettings(day_starts=time(6))), facts=frozenset())
     assert late.when(TYPES["receipt.sell"], sell(item("cola")).command.body, facts=FACTS, at=night).reply.business_day == date(2026, 3, 4)
-    assert late.when(SETTINGS, ChangeSettings(settings=HouseSettings(day_starts=time(6)))).events == ()
+    assert late.when(SETTINGS, ChangeSettings(settings=HouseSettings(day_starts=time(6))), facts=frozenset()).events == ()
