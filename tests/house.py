@@ -73,7 +73,7 @@ class Theke:
             await host.stop()
 
     async def another_gateway(self, settings: Settings | None = None) -> Gateway:
-        gateway = Gateway(settings or self.settings, port=0)
+        gateway = Gateway(settings or self.settings, port=0, blobs_dsn=self.log_dsn)
         await gateway.start()
         self.gateways.append(gateway)
         return gateway

@@ -15,6 +15,7 @@ from libs.cli.rights import SERVICES, Need, matrix
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
 from libs.domain.events import Event, known_events
+from libs.records.lists import ALL_MAX_ROWS, PAGE_MAX_ROWS
 from libs.runtime.config import PROJECT
 from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
 
@@ -127,13 +128,23 @@ gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All bu
 | `Theke-Register` | the register a payment is booked at, default `1`; each counts its receipts by itself |
 | `Theke-Instance` | the business, at a login; elsewhere checked against the token |
 | `Accept-Language` | `de` (default) or `en` |
+| `If-Match` | of a `PUT` or `DELETE`: only if the record still has this ETag, else 412 |
+| `If-None-Match` | of a `GET`: 304 if the answer still has this ETag |
 | `Accept` | `text/csv` for [reports](reports.md) as tables; everything else is JSON |
 
 | header | of an answer |
 | --- | --- |
 | `Theke-Trace` | under this id the log lines of all services tell what happened |
 | `Theke-Projection: behind` | a write stands, but lists may not show it yet |
+| `ETag` | of one record, read or written |
+| `Theke-Total` | the rows of a list that is read page by page |
+| `Theke-Changed-Until` | what the next `changedSince` must be to miss nothing |
 | `Retry-After` | seconds until a repeat makes sense |
+
+Lists of records take `page` and `pageSize` (up to {page_max}), `search` (all its words must occur), `sort` (fields, `-` in front for
+descending, with commas), any field by its name, `createdFrom`, `createdTo`, `changedFrom` and `changedTo`; or `changedSince` alone, which
+gives what changed and, as `{{id, isDeleted, changedDate}}`, what is gone. Without `page` and `pageSize` a list is whole, up to {all_max}
+rows.
 
 {sections}"""
 
@@ -148,7 +159,9 @@ def endpoints() -> str:
         sections.setdefault(route.section, []).append(line)
     head = ("endpoint", "answers", "what", "body")
     text = "\n".join(f"## {section}\n\n{_table(head, lines)}" for section, lines in sections.items())
-    return ENDPOINTS.format(made=MADE, key_max=limits.IDEMPOTENCY_KEY_MAX_CHARS, sections=text)
+    return ENDPOINTS.format(
+        made=MADE, key_max=limits.IDEMPOTENCY_KEY_MAX_CHARS, page_max=PAGE_MAX_ROWS, all_max=ALL_MAX_ROWS, sections=text
+    )
 
 
 def _first_sentence(thing: Any) -> str:

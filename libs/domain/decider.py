@@ -94,8 +94,8 @@ class Lookup(Protocol):
         """Rows of ``service.table`` by the text of a column; absent keys are absent from the answer."""
         ...
 
-    async def referenced(self, table: str, column: str, instance: int, key: str) -> bool:
-        """Whether any row of ``service.table`` has ``key`` in ``column``."""
+    async def referenced(self, table: str, column: str, instance: int, key: str, *, listed: bool = False) -> bool:
+        """Whether any row of ``service.table`` has ``key`` in ``column``; ``listed``: among those in a column of lists."""
         ...
 
 

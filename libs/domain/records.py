@@ -55,9 +55,10 @@ class OnDelete(StrEnum):
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a record. ``low`` and ``high`` are inclusive; ``places`` the decimals kept; ``refers`` the record type a reference
-    points to (same service); ``known_in`` a ``service.table.column`` in which the value must occur; ``item`` the struct of a list,
-    ``item_fields`` what its fields may hold; ``choices`` the values an integer may take. ``unique`` within the instance, in a list's
-    item within the list."""
+    points to (same service; every item of a list of texts may be one); ``known_in`` a ``service.table.column`` in which the value must
+    occur; ``item`` the struct of a list, ``item_fields`` what its fields may hold, ``max_items`` how many there may be; ``choices`` the
+    values an integer or the items of a list may take. ``unique`` within the instance, in a list's item within the list. ``searchable``:
+    lists are searched in it and sort by it as people do. ``inherited``: without a value, that of the nearest record above holds."""
 
     name: str
     type: FieldType
@@ -74,7 +75,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     item: Any = None
     item_fields: tuple[Field, ...] = ()
     unique: bool = False
-    choices: tuple[int, ...] = ()
+    choices: tuple[int | str, ...] = ()
+    max_items: int = LIST_MAX_ITEMS
+    searchable: bool = False
+    inherited: bool = False
 
     @property
     def python(self) -> Any:
@@ -90,7 +94,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of record. Its streams, commands and events begin with ``name``; keys with ``prefix``; ``permission`` guards writing.
-    ``revision``: of its query table; ``version``: of its events, raised when fields are added."""
+    ``revision``: of its query table; ``version``: of its events, raised when fields are added. ``above`` names the reference to the
+    record that inherited fields come from; ``most`` bounds how many an instance may have (0: no bound)."""
 
     name: str
     service: str
@@ -101,6 +106,8 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     indexes: tuple[tuple[str, ...], ...] = ()
     revision: int = 1
     version: int = 1
+    above: str = ""
+    most: int = 0
 
     def field(self, name: str) -> Field:
         return next(field for field in self.fields if field.name == name)
@@ -138,7 +145,8 @@ def record_events(record: RecordType, module: str) -> RecordEvents:
 
 
 class RecordView(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as commands and queries answer it. ``version`` is its stream's; ``id`` its number within instance and type."""
+    """A record as commands and queries answer it. ``version`` is its stream's; ``id`` its number within instance and type;
+    ``effective``: inherited fields that have a value, its own or from above, in the answers of queries."""
 
     key: str
     id: int
@@ -147,3 +155,4 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     creator: str
     values: dict[str, Any]
+    effective: dict[str, Any] = msgspec.field(default_factory=dict)

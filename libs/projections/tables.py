@@ -42,9 +42,10 @@ class Unguarded(ValueError):
 
 
 class Statement:
-    """A query whose first parameter is the instance. Raises Unguarded when made, if a table in it is not bound to it."""
+    """A query whose first parameter is the instance. Raises Unguarded when made, if a table in it is not bound to it. ``lasting``: it is
+    one of those that a process has for good, and is registered."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, lasting: bool = True) -> None:
         named = _TABLE.findall(text)
         if not named or len(named) != len(_ANY_TABLE.findall(text)):
             raise Unguarded(f"every table needs an alias: {text}")
@@ -56,7 +57,8 @@ class Statement:
                 raise Unguarded(f"{service}.{table} {alias} has no {alias}.instance = $1 in: {text}")
         self.text = text
         self.tables = [(service, table) for service, table, _ in named]
-        _registered.append(self)
+        if lasting:
+            _registered.append(self)
 
 
 def registered() -> Sequence[Statement]:
@@ -162,6 +164,21 @@ class Tables:
                 return
             behind = rows[-1][by]
 
+    async def position(self, service: str, projections: Sequence[str], instance: int) -> int:
+        """How far all of these projections of a service are in its log. What they show afterwards holds every event up to there."""
+        try:
+            async with self._acquired() as connection:
+                found: int | None = await connection.fetchval(
+                    f"select min(coalesce(c.position, 0)) from theke.revisions r left join {service}.checkpoints c on c.instance = $1 "
+                    "and c.projection = r.projection || '_r' || r.active where r.service = $2 and r.projection = any($3::text[])",
+                    instance, service, list(projections),
+                )  # fmt: skip
+        except asyncpg.UndefinedTableError:
+            raise unavailable("tables_not_ready") from None
+        except LOST as error:
+            raise unavailable("read_database_unreachable") from error
+        return found or 0
+
     def _acquired(self) -> Any:
         if self._pool is None:
             raise unavailable("read_database_unreachable")
@@ -169,12 +186,13 @@ class Tables:
 
     # facts: many commands' look-ups share one statement
 
-    async def referenced(self, table: str, column: str, instance: int, key: str) -> bool:
-        """Whether any row of ``service.table`` has ``key`` in ``column``."""
+    async def referenced(self, table: str, column: str, instance: int, key: str, *, listed: bool = False) -> bool:
+        """Whether any row of ``service.table`` has ``key`` in ``column``; ``listed``: among those in a column of lists."""
         service, name = table.split(".")
         statement = self._references.get((table, column))
         if statement is None:
-            text = f"select 1 from {{{service}.{name}}} t where t.instance = $1 and t.{column} = $2 limit 1"
+            holds = f"t.{column} @> jsonb_build_array($2::text)" if listed else f"t.{column} = $2"
+            text = f"select 1 from {{{service}.{name}}} t where t.instance = $1 and {holds} limit 1"
             statement = self._references[table, column] = Statement(text)
         return await self.fetch_one(statement, instance, key) is not None
 

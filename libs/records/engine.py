@@ -6,16 +6,17 @@ fields are claims. A delete is refused while other records refer to this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from libs.domain.decider import Claim, Command, CommandType, Decision, Lookup, States, StreamRef
 from libs.domain.errors import DomainError, FieldError, Kind, conflict, invalid, not_found
+from libs.domain.etags import etag
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
-from libs.domain.records import Field, RecordEvents, RecordType, RecordView
+from libs.domain.records import Field, FieldType, RecordEvents, RecordType, RecordView
 from libs.eventstore.codec import upcaster
 from libs.records.state import RecordState, aggregate
 from libs.records.validate import KEY_MAX_CHARS, accept, is_key
@@ -29,31 +30,37 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Only the named fields change; null clears one. ``if_version``: refuse unless this is the record's version."""
+    """Only the named fields change; null clears one. ``if_version``: refuse unless this is the record's version; ``if_match``: unless
+    its tag is one of these."""
 
     key: str
     values: dict[str, Any]
     if_version: int | None = None
+    if_match: tuple[str, ...] = ()
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     if_version: int | None = None
+    if_match: tuple[str, ...] = ()
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
-Check = Callable[[dict[str, Any], Any], None]
+Check = Callable[[Mapping[str, Any]], Iterable[FieldError]]
+TREE_DEPTH_MAX = 20
 
 
 class Records:
-    """A record type with everything that is made of it. ``others``: record types of the same service that may refer to this one."""
+    """A record type with everything that is made of it. ``siblings``: record types of the same service that it refers to; ``check``
+    finds what is wrong with values that are right one by one."""
 
-    def __init__(self, record: RecordType, events: RecordEvents, siblings: Sequence[Records] = ()) -> None:
+    def __init__(self, record: RecordType, events: RecordEvents, siblings: Sequence[Records] = (), check: Check | None = None) -> None:
         self.type = record
         self.events = events
+        self._check = check
         self.aggregate = aggregate(record, events)
         for version in range(1, record.version):
             upcaster(events.created.TYPE, version)(_fields_were_added)
@@ -72,6 +79,10 @@ class Records:
             CommandType(f"{name}.delete", Delete, self._own_stream, self._delete, _deleted, permission, self._references),
         )
 
+    def target(self, field: str) -> Records:
+        """The record type that a field refers to."""
+        return self._targets[self.type.field(field).refers]
+
     def _key(self, command: Command[Create]) -> str:
         return command.body.key or key_of(self.type.prefix, command.id)
 
@@ -79,9 +90,9 @@ class Records:
         """The streams of records that these values refer to."""
         refs = []
         for field in self.type.fields:
-            key = values.get(field.name) if field.refers else None
-            if isinstance(key, str) and is_key(key):
-                refs.append(StreamRef(self._targets[field.refers].aggregate, key, reads=True))
+            for _, key in _references(field, values):
+                if is_key(key):
+                    refs.append(StreamRef(self._targets[field.refers].aggregate, key, reads=True))
         return refs
 
     def _create_streams(self, command: Command[Create]) -> tuple[StreamRef, ...]:
@@ -106,7 +117,29 @@ class Records:
                 table, _, column = field.known_in.rpartition(".")
                 if not await lookup.rows(table, command.instance, [str(value)], (column,), column):
                     missing.append(FieldError(field.name, "not_known", {"value": str(value)[:50]}))
+            if field.refers == self.type.name:
+                missing += await self._ring(command, field, lookup)
+        if self.type.most and isinstance(command.body, Create):
+            await self._require_room(command, lookup)
         return tuple(missing)
+
+    async def _ring(self, command: Command[Create] | Command[Change], field: Field, lookup: Lookup) -> list[FieldError]:
+        """A tree must stay one: no record may come to stand above itself, and none too deep."""
+        above, table = command.body.values.get(field.name), f"{self.type.service}.{self.type.table}"
+        for _ in range(TREE_DEPTH_MAX):
+            if not isinstance(above, str) or not is_key(above):
+                return []
+            if above == command.body.key:
+                return [FieldError(field.name, "own_ancestor")]
+            found = await lookup.rows(table, command.instance, [above], ("key", field.name))
+            above = found[above][0][field.name] if above in found else None
+        return [FieldError(field.name, "tree_too_deep", {"max": TREE_DEPTH_MAX})]
+
+    async def _require_room(self, command: Command[Any], lookup: Lookup) -> None:
+        instance = command.instance
+        there = await lookup.rows(f"{self.type.service}.{self.type.table}", instance, [str(instance)], ("key",), "instance")
+        if len(there.get(str(instance), ())) >= self.type.most:
+            raise conflict("too_many_records", max=self.type.most)
 
     def _create(self, states: States, command: Command[Create], unknown: tuple[FieldError, ...]) -> Decision:
         values = accept(self.type, command.body.values, create=True, also=unknown)
@@ -114,16 +147,18 @@ class Records:
         if states[stream].version > 0:
             raise conflict("already_exists", key=self._key(command))
         self._require_targets(states, values)
+        self._require_sense({**{field.name: field.default for field in self.type.fields}, **values})
         event: Event = self.events.created(**{name: value for name, value in values.items() if value is not None})
         return Decision({stream: [event]}, take=self._claims(values, values))
 
     def _change(self, states: States, command: Command[Change], unknown: tuple[FieldError, ...]) -> Decision:
-        stream, state = self._existing(states, command.body.key, command.body.if_version)
+        stream, state = self._existing(states, command)
         values = accept(self.type, command.body.values, create=False, also=unknown)
         changed = {name: value for name, value in values.items() if value != state.values.get(name)}
         if not changed:
             return Decision({})
         self._require_targets(states, changed)
+        self._require_sense({**state.values, **changed})
         before, after = self._claims(state.values, changed), self._claims(changed, changed)
         return Decision(  # a value that changed in case only stays claimed
             {stream: [self.events.changed(**changed)]},
@@ -132,34 +167,42 @@ class Records:
         )
 
     def _delete(self, states: States, command: Command[Delete], referred: bool) -> Decision:
-        stream, state = self._existing(states, command.body.key, command.body.if_version)
+        stream, state = self._existing(states, command)
         if referred:
             raise conflict(f"{self.type.name}_in_use", id=command.body.key)
         return Decision({stream: [self.events.deleted()]}, give_up=self._claims(state.values, state.values))
 
     async def _references(self, command: Command[Delete], lookup: Lookup) -> bool:
         for record, field in self._referring:
-            if await lookup.referenced(f"{record.service}.{record.table}", field.name, command.instance, command.body.key):
+            table, listed = f"{record.service}.{record.table}", field.type is FieldType.LIST
+            if await lookup.referenced(table, field.name, command.instance, command.body.key, listed=listed):
                 return True
         return False
 
-    def _existing(self, states: States, key: str, if_version: int | None) -> tuple[str, RecordState]:
+    def _existing(self, states: States, command: Command[Change] | Command[Delete]) -> tuple[str, RecordState]:
+        key, if_version, if_match = command.body.key, command.body.if_version, command.body.if_match
         stream = self.aggregate.stream(key)
         state: RecordState = states[stream]
         if not state.exists:
             raise not_found(f"{self.type.name}_not_found", id=key)
-        if if_version is not None and if_version != state.version:
+        stale = if_version is not None and if_version != state.version
+        if stale or (if_match and etag(command.instance, self.type.name, state.id, state.version) not in if_match):
             raise DomainError(Kind.PRECONDITION_FAILED, "version_mismatch", {"version": state.version})
         return stream, state
 
     def _require_targets(self, states: States, values: dict[str, Any]) -> None:
         missing = []
         for field in self.type.fields:
-            key = values.get(field.name) if field.refers else None
-            if key is not None and not states[self._targets[field.refers].aggregate.stream(key)].exists:
-                missing.append(FieldError(field.name, f"{field.refers}_not_found", {"id": key}))
+            for path, key in _references(field, values):
+                if not states[self._targets[field.refers].aggregate.stream(key)].exists:
+                    missing.append(FieldError(path, f"{field.refers}_not_found", {"id": key}))
         if missing:
             raise invalid(*missing)
+
+    def _require_sense(self, values: Mapping[str, Any]) -> None:
+        faults = tuple(self._check(values)) if self._check is not None else ()
+        if faults:
+            raise invalid(*faults)
 
     def _claims(self, values: dict[str, Any], named: dict[str, Any]) -> tuple[Claim, ...]:
         """The claims of ``values`` in those unique fields that ``named`` names."""
@@ -182,6 +225,16 @@ def _fields_were_added(event: dict[str, Any]) -> dict[str, Any]:
 
 def _deleted(_: States, command: Command[Delete], __: Sequence[Recorded]) -> Deleted:
     return Deleted(key=command.body.key)
+
+
+def _references(field: Field, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The keys that a field's value refers to, each with its path."""
+    value = values.get(field.name) if field.refers else None
+    if isinstance(value, str):
+        return [(field.name, value)]
+    if isinstance(value, list | tuple):
+        return [(f"{field.name}[{ix}]", key) for ix, key in enumerate(value[: field.max_items]) if isinstance(key, str)]
+    return []
 
 
 def _distinct(*refs: StreamRef) -> tuple[StreamRef, ...]:

@@ -1,20 +1,23 @@
-"""The query table of a record, and the queries every record has: one by key, a list."""
+"""The query tables of a record, and the statements every record has: one by key, a list, what changed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
 from libs.domain.events import Recorded
-from libs.domain.records import FieldType, RecordView
+from libs.domain.records import FieldType, RecordType, RecordView
 from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Rows
 from libs.projections.tables import Statement
 from libs.records.engine import Records
+from libs.records.lists import Compiled, fold, ordered
 from libs.records.state import named_values
 
-SYSTEM_COLUMNS = {
+SYSTEM_COLUMNS: Final = {
     "key": "text",
     "id": "int",
     "version": "bigint",
@@ -23,16 +26,35 @@ SYSTEM_COLUMNS = {
     "creator": "text",
     "owner_user": "text",
     "owner_group": "int",
+    "position": "bigint",
+    "search_text": "text",
 }
+GONE_COLUMNS: Final = {"key": "text", "deleted_at": "timestamptz", "position": "bigint"}
+LAYOUT: Final = 1  # raised with every change to what the engine itself keeps: all records' tables are then built anew
+
+
+def gone_table(record: RecordType) -> str:
+    """Where deleted records leave their key, so that who reads changes hears of them; no other query can see one by mistake."""
+    return f"{record.table}_gone"
 
 
 def projection(records: Records) -> Projection:
-    """One table: a row per record that is there."""
+    """A row per record that is there, and one per record that is gone."""
     record, events = records.type, records.events
     lists = {field.name for field in record.fields if field.type is FieldType.LIST}
-    columns = {**SYSTEM_COLUMNS, **{field.name: field.postgres for field in record.fields}}
-    references = tuple((field.name,) for field in record.fields if field.refers)
-    made = Projection(record.table, record.revision, (Table(record.table, columns, indexes=(("id",), *references, *record.indexes)),))
+    sorted_by = [field.name for field in record.fields if ordered(field)]
+    searched = [field.name for field in record.fields if field.searchable]
+    columns = {
+        **SYSTEM_COLUMNS,
+        **{field.name: field.postgres for field in record.fields},
+        **{f"{name}_order": "text" for name in sorted_by},
+    }
+    references = tuple((field.name,) for field in record.fields if field.refers and field.name not in lists)
+    tables = (
+        Table(record.table, columns, indexes=(("id",), ("position",), *references, *record.indexes)),
+        Table(gone_table(record), GONE_COLUMNS, indexes=(("position",),)),
+    )
+    made = Projection(record.table, record.revision + LAYOUT, tables)
     blank = {field.name: field.default for field in record.fields}
     prefix = len(record.name) + 1
 
@@ -41,6 +63,11 @@ def projection(records: Records) -> Projection:
             name: msgspec.json.encode(value).decode() if name in lists and value is not None else value for name, value in values.items()
         }
 
+    def findable(row: dict[str, Any]) -> dict[str, Any]:
+        """How lists find and sort this row."""
+        folded = {name: fold(str(row[name])) for name in searched if row.get(name) is not None}
+        return {"search_text": "\n".join(folded.values()), **{f"{name}_order": folded.get(name) for name in sorted_by}}
+
     def touched(event: Recorded) -> list[tuple[str, Key]]:
         return [(record.table, (event.stream[prefix:],))]
 
@@ -48,40 +75,67 @@ def projection(records: Records) -> Projection:
     def created(rows: Rows, event: Recorded) -> None:
         values = stored({**blank, **named_values(event.data)})
         system = {"id": event.number, "version": event.version, "created_at": event.at, "changed_at": event.at, "creator": event.actor}
-        rows.put(record.table, event.stream[prefix:], **system, **values)
+        rows.put(record.table, event.stream[prefix:], **system, **values, **findable(values), position=event.position)
 
     @made.on(events.changed, reads=touched)
     def changed(rows: Rows, event: Recorded) -> None:
+        key = event.stream[prefix:]
         values = stored(named_values(event.data))
-        rows.change(record.table, event.stream[prefix:], version=event.version, changed_at=event.at, **values)
+        rows.change(record.table, key, version=event.version, changed_at=event.at, position=event.position, **values)
+        row = rows.get(record.table, key)
+        if row is not None:
+            rows.change(record.table, key, **findable(row))
 
     @made.on(events.deleted)
     def deleted(rows: Rows, event: Recorded) -> None:
-        rows.delete(record.table, event.stream[prefix:])
+        key = event.stream[prefix:]
+        rows.delete(record.table, key)
+        rows.put(gone_table(record), key, deleted_at=event.at, position=event.position)
 
     return made
 
 
+class Gone(msgspec.Struct, frozen=True):
+    """A record that was deleted."""
+
+    key: str
+    deleted_at: datetime
+
+
 class RecordQueries:
-    """``get(instance, key)`` and ``list`` as statements, and rows as views."""
+    """What is asked of a record's tables, as statements, and rows as views."""
 
     def __init__(self, records: Records) -> None:
         record = records.type
-        table = f"{{{record.service}.{record.table}}} t"
-        columns = ", ".join(
-            ["t.key", "t.id", "t.version", "t.created_at", "t.changed_at", "t.creator", *(f"t.{f.name}" for f in record.fields)]
+        self.table = f"{{{record.service}.{record.table}}} t"
+        gone = f"{{{record.service}.{gone_table(record)}}} t"
+        columns = ["key", "id", "version", "created_at", "changed_at", "creator", *(field.name for field in record.fields)]
+        self.columns = ", ".join(f"t.{column}" for column in columns)
+        self._names = [field.name for field in record.fields]
+        self._lists = [(field.name, msgspec.json.Decoder(field.python)) for field in record.fields if field.type is FieldType.LIST]
+        one_of = f"select {self.columns} from {self.table} where t.instance = $1"
+        behind = "t.position > ${0} order by t.position limit ${1}"
+        self.by_key = Statement(f"{one_of} and t.key = $2")
+        self.by_ids = Statement(f"{one_of} and t.id = any($2::int[])")
+        self.changed = Statement(f"select t.position, {one_of[7:]} and t.position <= $2 and {behind.format(3, 4)}")
+        self.gone = Statement(
+            f"select t.key, t.deleted_at, t.position from {gone} where t.instance = $1 and t.position <= $2 and {behind.format(3, 4)}"
         )
-        self._fields = record.fields
-        self.by_key = Statement(f"select {columns} from {table} where t.instance = $1 and t.key = $2")
-        self.all = Statement(f"select {columns} from {table} where t.instance = $1 and t.id > $2 order by t.id limit $3")
+        self.position_at = Statement(  # of the last change or deletion up to a moment
+            f"select max(b.position) as position from (select t.position from {self.table} where t.instance = $1 and t.changed_at <= $2 "
+            f"union all select d.position from {gone[:-2]} d where d.instance = $1 and d.deleted_at <= $2) b "
+            "having max(b.position) is not null"
+        )
+
+    def rows(self, compiled: Compiled, tail: str, columns: str = "") -> str:
+        """A compiled list as a statement's text; ``tail`` is what follows its conditions."""
+        return f"select {columns or self.columns} from {self.table} where {compiled.where}{tail}"
 
     def view(self, row: Any) -> RecordView:
-        values = {}
-        for field in self._fields:
-            value = row[field.name]
-            if field.type is FieldType.LIST and value is not None:
-                value = msgspec.json.decode(value, type=field.python)
-            values[field.name] = value
+        values = {name: row[name] for name in self._names}
+        for name, decoder in self._lists:
+            if values[name] is not None:
+                values[name] = decoder.decode(values[name])
         return RecordView(
             key=row["key"],
             id=row["id"],
@@ -91,3 +145,8 @@ class RecordQueries:
             creator=row["creator"],
             values=values,
         )
+
+    def in_order(self, ids: Sequence[int], rows: Sequence[Any]) -> list[RecordView]:
+        """The rows as their ids stand; those that went meanwhile are left out."""
+        by_id = {row["id"]: row for row in rows}
+        return [self.view(by_id[id_]) for id_ in ids if id_ in by_id]

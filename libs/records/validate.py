@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from libs.domain.errors import FieldError, invalid
-from libs.domain.records import INT32_MAX, LIST_MAX_ITEMS, Field, FieldType, RecordType
+from libs.domain.records import INT32_MAX, Field, FieldType, RecordType
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 KEY_MAX_CHARS = 64
 _KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{KEY_MAX_CHARS}}}")
 DEFAULT_HIGH = Decimal(10) ** 9
@@ -82,7 +82,7 @@ def _text(field: Field, value: Any) -> str:
         raise _Wrong("required")
     if len(text) > field.max_chars:
         raise _Wrong("too_long", max=field.max_chars)
-    if _UNPRINTABLE.search(text):
+    if UNPRINTABLE.search(text):
         raise _Wrong("unprintable")
     return text
 
@@ -132,17 +132,29 @@ def _reference(_: Field, value: Any) -> str:
 def _list(field: Field, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise _Wrong("expected_list")
-    if len(value) > LIST_MAX_ITEMS:
-        raise _Wrong("too_many", max=LIST_MAX_ITEMS)
-    items = []
+    if len(value) > field.max_items:
+        raise _Wrong("too_many", max=field.max_items)
+    items: list[Any] = []
     for number, item in enumerate(value):
         try:
             items.append(_item(field, msgspec.convert(item, field.item), f"[{number}]"))
         except msgspec.ValidationError as error:
             raise _Wrong("invalid_item", f"[{number}]", detail=str(error)[:200]) from None
+        _check_plain(field, items, f"[{number}]")
     for inner in field.item_fields:
         _require_distinct(inner, items)
     return tuple(items)
+
+
+def _check_plain(field: Field, items: list[Any], where: str) -> None:
+    """The last of the items, if they are single values: a key, or one of the choices, and never twice."""
+    item = items[-1]
+    if field.refers and not is_key(item):
+        raise _Wrong("not_a_key", where)
+    if field.choices and item not in field.choices:
+        raise _Wrong("not_allowed", where, allowed=", ".join(map(str, field.choices)))
+    if (field.refers or field.choices) and item in items[:-1]:
+        raise _Wrong("repeated", where)
 
 
 def _item(field: Field, item: Any, where: str) -> Any:

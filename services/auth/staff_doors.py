@@ -47,7 +47,7 @@ class StaffDoors:
         id_ = request.command_id or uuid4()
         self._check(asked, str(asked.values.get("username") or row["username"]), create=False)
         credentials = await self._safe.keep(principal.instance, asked.key, asked, id_)
-        body = ChangeUser(key=asked.key, values=asked.values, credentials=credentials)
+        body = ChangeUser(key=asked.key, values=asked.values, if_match=asked.if_match, credentials=credentials)
         return await self._execute(CHANGE, Command(id_, request.at, principal, body), request)
 
     def _asked(self, request: Request) -> tuple[KeepStaff, Principal]:

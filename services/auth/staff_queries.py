@@ -10,17 +10,17 @@ import msgspec
 from libs.contracts.auth.commands import Colleague, NoBody, StaffView
 from libs.contracts.auth.rights import STAFF
 from libs.domain.clock import SystemClock
-from libs.domain.errors import not_found
+from libs.domain.records import RecordView
 from libs.projections.tables import Statement
-from libs.records.tables import RecordQueries
-from libs.runtime.records import All, ByKey
+from libs.records.lists import Listing
+from libs.runtime.records import ByKey, RecordReads
 from libs.runtime.service import Ask, Query
 from services.auth.admission import may_log_in
 from services.auth.credentials import CredentialState
 from services.auth.records import USERS
 from services.auth.staff import staff_view
 
-_users = RecordQueries(USERS)
+_users = RecordReads(USERS)
 _CREDENTIALS = Statement(
     "select c.key, c.secret, c.pin, c.card from {auth.credentials} c where c.instance = $1 and c.key = any($2::text[])"
 )
@@ -32,31 +32,26 @@ _COLLEAGUES = Statement(
 )
 
 
-async def _views(ask: Ask, rows: Sequence[Any]) -> list[StaffView]:
-    keys = [row["key"] for row in rows]
+async def _views(ask: Ask, records: Sequence[RecordView]) -> list[StaffView]:
+    keys = [record.key for record in records]
     credentials = {
         row["key"]: CredentialState(row["secret"] or "", None, row["pin"] or "", row["card"] or "")
         for row in await ask.tables.fetch(_CREDENTIALS, ask.instance, keys)
     }
     logins = {row["key"]: row["at"] for row in await ask.tables.fetch(_LOGINS, ask.instance, keys)}
     return [
-        msgspec.structs.replace(
-            staff_view(_users.view(row), credentials.get(row["key"], CredentialState())), last_login=logins.get(row["key"])
-        )
-        for row in rows
+        msgspec.structs.replace(staff_view(record, credentials.get(record.key, CredentialState())), last_login=logins.get(record.key))
+        for record in records
     ]
 
 
 async def get(ask: Ask) -> StaffView:
-    rows = await ask.tables.fetch(_users.by_key, ask.instance, ask.body.key)
-    if not rows:
-        raise not_found("user_not_found", id=ask.body.key)
-    return (await _views(ask, rows))[0]
+    return (await _views(ask, [await _users.get(ask)]))[0]
 
 
 async def list_(ask: Ask) -> AsyncIterator[list[StaffView]]:
-    async for rows in ask.tables.stream(_users.all, ask.instance, by="id"):
-        yield await _views(ask, rows)
+    async for records in _users.listed(ask):
+        yield await _views(ask, records)
 
 
 async def colleagues(ask: Ask) -> AsyncIterator[list[Colleague]]:
@@ -78,6 +73,6 @@ def _name(row: Any) -> str:
 
 STAFF_QUERIES: Final = (
     Query("staff.get", ByKey, get, STAFF),
-    Query("staff.list", All, list_, STAFF, stream=True),
+    Query("staff.list", Listing, list_, STAFF, stream=True),
     Query("staff.colleagues", NoBody, colleagues, stream=True),
 )

@@ -10,11 +10,12 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from libs.blobs.store import Blobs
 from libs.bus.client import Client
 from libs.bus.connection import Connection, connect
 from libs.domain.clock import SystemClock
 from libs.domain.errors import DomainError
-from libs.runtime import logs
+from libs.runtime import databases, logs
 from libs.runtime.asking import Services
 from libs.runtime.config import Settings
 from libs.runtime.service import announce_ready, settle_memory, until_stopped
@@ -28,11 +29,13 @@ log = structlog.get_logger(__name__)
 
 
 class Gateway:
-    """Started with ``start``, stopped with ``stop``; ``port`` 0 takes a free one (``address`` tells)."""
+    """Started with ``start``, stopped with ``stop``; ``port`` 0 takes a free one (``address`` tells). Files are kept beside the logs
+    unless it is told another database."""
 
-    def __init__(self, settings: Settings, port: int | None = None) -> None:
+    def __init__(self, settings: Settings, port: int | None = None, *, blobs_dsn: str = "") -> None:
         self._settings = settings
         self._port = settings.port if port is None else port
+        self._blobs = Blobs(blobs_dsn or databases.log_dsn(settings.postgres_dsn))
         self.connection: Connection
         self._identities: Identities
         self._runner: web.AppRunner
@@ -46,7 +49,7 @@ class Gateway:
         self._identities = Identities(self.connection, services, default_instance=self._settings.instance)
         await self._identities.start()
         self._runner = Runner(
-            self._app(Server(services, self._identities, SystemClock())),
+            self._app(Server(services, self._identities, self._blobs, SystemClock())),
             access_log=None,
             handler_cancellation=True,
             keepalive_timeout=limits.KEEPALIVE_S,
@@ -69,6 +72,7 @@ class Gateway:
         await asyncio.sleep(limits.SERVE_ON_S)
         await self._runner.cleanup()
         await self._identities.stop()
+        await self._blobs.close()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.connection.close(), 0.3)
 

@@ -22,23 +22,29 @@ from libs.contracts.pos.commands import (
 )
 from libs.domain.decider import Command, Lookup
 from services.pos.faults import is_key, plain
-from services.pos.settings import SETTINGS, Settings, business_day
+from services.pos.offers import (
+    GROUP_COLUMNS,
+    RULE_COLUMNS,
+    TEMPLATE_COLUMNS,
+    OptionFact,
+    RuleFact,
+    TemplateFact,
+    in_force,
+    keys_of,
+    options_of,
+    rules_of,
+    template_of,
+)
+from services.pos.settings import MAIN, SETTINGS, Settings, business_day
 
-ARTICLE_COLUMNS = ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course")
+ARTICLE_COLUMNS = ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course", "option_template_keys")
 TAX_RATE_COLUMNS = ("tax_class", "rate", "valid_from")
-TABLE_COLUMNS = ("key", "is_active", "needs_cleaning")
-
-
-class OptionFact(msgspec.Struct, frozen=True):
-    """An option an article offers; ``price`` is the surcharge in major units, gross, per unit of the article."""
-
-    id: str
-    name: str
-    price: Decimal = Decimal(0)
+TABLE_COLUMNS = ("key", "is_active", "needs_cleaning", "group_key")
 
 
 class ArticleFact(msgspec.Struct, frozen=True):
-    """``price`` in major units, gross, per unit."""
+    """``price`` in major units, gross, per unit; ``options`` of its own, ``templates`` with more of them; ``rules`` that may change its
+    price now."""
 
     key: str
     name: str
@@ -48,14 +54,17 @@ class ArticleFact(msgspec.Struct, frozen=True):
     is_active: bool = True
     options: Mapping[str, OptionFact] = msgspec.field(default_factory=dict)
     course: int | None = None
+    templates: tuple[TemplateFact, ...] = ()
+    rules: tuple[RuleFact, ...] = ()
 
 
 class TableFact(msgspec.Struct, frozen=True):
-    """``needs_cleaning``: guests who have paid leave it to be cleaned first."""
+    """``needs_cleaning``: guests who have paid leave it to be cleaned first; ``area``: the table group it stands in."""
 
     key: str
     is_active: bool = True
     needs_cleaning: bool = False
+    area: str | None = None
 
 
 class SaleFacts(msgspec.Struct, frozen=True):
@@ -106,13 +115,23 @@ async def _load(command: Command[Any], lookup: Lookup, *, tables: Iterable[str] 
     asked_tables = lookup.rows("pos.tables", instance, _keys(tables), TABLE_COLUMNS)
     asked_articles = lookup.rows("inventory.articles", instance, keys, ARTICLE_COLUMNS)
     asked_rates = lookup.rows("inventory.tax_rates", instance, [str(instance)] if items else [], TAX_RATE_COLUMNS, by="instance")
+    asked_rules = lookup.rows("inventory.price_rules", instance, [str(instance)] if keys else [], RULE_COLUMNS, by="instance")
     found = {key: _table(key, rows[0]) for key, rows in (await asked_tables).items()}
-    articles = {key: _article(key, rows[0]) for key, rows in (await asked_articles).items()}
+    rows_of_articles = {key: rows[0] for key, rows in (await asked_articles).items()}
+    all_rules = (await asked_rules).get(str(instance), ())
+    rules = in_force(all_rules, command.happened, await _settings(instance, lookup)) if all_rules else []
+    articles = await _articles(rows_of_articles, rules, instance, lookup)
     by_class: dict[int, list[Any]] = {}
     for row in (await asked_rates).get(str(instance), ()):
         by_class.setdefault(row["tax_class"], []).append(row)
     rates = {class_: rate for class_, rows in by_class.items() if (rate := rate_on(day, rows)) is not None}
     return SaleFacts(articles, rates, found, all_rates=by_class)
+
+
+async def _settings(instance: int, lookup: Lookup) -> Settings:
+    """How the house keeps its time, which only price rules need before deciding."""
+    found = (await lookup.rows("pos.house", instance, [MAIN], ("settings",))).get(MAIN)
+    return msgspec.json.decode(found[0]["settings"], type=Settings) if found else SETTINGS
 
 
 def _keys(values: Iterable[str]) -> list[str]:
@@ -126,18 +145,25 @@ def rate_on(day: date, rows: Sequence[Any]) -> Decimal | None:
 
 
 def _table(key: str, row: Any) -> TableFact:
-    return TableFact(key, row["is_active"], row["needs_cleaning"])
+    return TableFact(key, row["is_active"], row["needs_cleaning"], row["group_key"])
 
 
-def _article(key: str, row: Any) -> ArticleFact:
-    options = {option.id: option for option in _options(row["options"])}
-    return ArticleFact(key, row["name"], plain(row["price"]), row["tax_class"], row["group_key"], row["is_active"], options, row["course"])
+async def _articles(found: Mapping[str, Any], rules: Sequence[Any], instance: int, lookup: Lookup) -> dict[str, ArticleFact]:
+    """Templates and groups are asked for only where there are any to ask for: most sales need neither."""
+    named = {key: keys_of(row["option_template_keys"]) for key, row in found.items()}
+    asked_templates = lookup.rows("inventory.option_templates", instance, _keys(sum(named.values(), ())), TEMPLATE_COLUMNS)
+    by_group = [str(instance)] if any(row["group_key"] is not None for row in rules) else []
+    asked_groups = lookup.rows("inventory.article_groups", instance, by_group, GROUP_COLUMNS, by="instance")
+    templates = {key: template_of(rows[0]) for key, rows in (await asked_templates).items()}
+    parents = {row["key"]: row["parent_key"] for row in (await asked_groups).get(str(instance), ())}
+    articles = {}
+    for key, row in found.items():
+        offered = tuple(template for name in named[key] if (template := templates.get(name)) is not None)
+        articles[key] = _article(key, row, offered, rules_of(key, row["group_key"], rules, parents))
+    return articles
 
 
-def _options(raw: Any) -> list[OptionFact]:
-    """A jsonb list, as text or already parsed."""
-    if raw is None:
-        return []
-    if isinstance(raw, str | bytes):
-        return msgspec.json.decode(raw, type=list[OptionFact])
-    return msgspec.convert(raw, list[OptionFact], strict=False)
+def _article(key: str, row: Any, templates: tuple[TemplateFact, ...], rules: tuple[RuleFact, ...]) -> ArticleFact:
+    options = {option.id: option for option in options_of(row["options"])}
+    price, group = plain(row["price"]), row["group_key"]
+    return ArticleFact(key, row["name"], price, row["tax_class"], group, row["is_active"], options, row["course"], templates, rules)

@@ -44,9 +44,8 @@ from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
 from libs.domain.money import MINOR_DIGITS
 from services.pos.faults import Faults, check_int, check_key, known_as
-from services.pos.settings import business_day
+from services.pos.settings import MAIN, business_day
 
-MAIN: Final = "main"
 OPEN_SHIFTS_MAX: Final = 500
 OPEN_TABLES: Final = "open_tables"
 WARNINGS: Final = (OPEN_TABLES,)

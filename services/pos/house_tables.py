@@ -29,6 +29,7 @@ from libs.projections.tables import Statement
 from libs.runtime.records import All
 from libs.runtime.service import Ask, Query
 from services.pos.house import Z_REPORT, z_report_of
+from services.pos.settings import MAIN
 
 SHIFTS: Final = Projection(
     "shifts",
@@ -63,7 +64,7 @@ def _text(value: Any) -> str:
 
 @SHIFTS.on(HouseSettingsChanged)
 def settings_changed(rows: Rows, event: Recorded) -> None:
-    rows.put("house", "main", settings=_text(event.data.settings))
+    rows.put("house", MAIN, settings=_text(event.data.settings))
 
 
 @SHIFTS.on(ShiftOpened)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -28,6 +28,7 @@ from libs.contracts.pos.events import LineOption, OrderLine, ReceiptLine, TaxAmo
 from libs.domain.money import net_of, round_half_up, share, times
 from services.pos.facts import ArticleFact, SaleFacts
 from services.pos.faults import Faults, check_count, check_decimal, check_int, check_text, known_as, plain
+from services.pos.offers import OptionFact, decisive
 
 QUANTITY_MIN = Decimal(1).scaleb(-QUANTITY_PLACES)
 NOTHING = Decimal(0)
@@ -35,24 +36,29 @@ ALL_PERCENT = Decimal(100)
 
 
 class Good(msgspec.Struct, frozen=True):
-    """What is sold, an article or a free one; ``article`` carries what only an article has."""
+    """What is sold, an article or a free one; ``article`` carries what only an article has, ``rule`` what made its price."""
 
     name: str
     price: Decimal
     tax_class: int
     article: ArticleFact | None = None
+    rule: str | None = None
 
 
-def price_items(items: Sequence[Item], path: str, facts: SaleFacts, line_id: Callable[[int], str], faults: Faults) -> tuple[OrderLine, ...]:
-    """A line per item that has no fault; whoever asks must look at ``faults`` before using them."""
+def price_items(
+    items: Sequence[Item], path: str, facts: SaleFacts, line_id: Callable[[int], str], faults: Faults, table: str | None = None
+) -> tuple[OrderLine, ...]:
+    """A line per item that has no fault; whoever asks must look at ``faults`` before using them. ``table``: where it is ordered."""
     if not check_count(items, ITEMS_PER_ORDER_MAX, path, "too_many", faults):
         return ()
-    lines = (price_item(item, f"{path}[{ix}]", facts, line_id(ix), faults) for ix, item in enumerate(items))
+    at = facts.tables.get(table) if table is not None else None
+    area = at.area if at is not None else None
+    lines = (price_item(item, f"{path}[{ix}]", facts, line_id(ix), faults, area) for ix, item in enumerate(items))
     return tuple(line for line in lines if line is not None)
 
 
-def price_item(item: Item, path: str, facts: SaleFacts, line_id: str, faults: Faults) -> OrderLine | None:
-    good = _good(item, path, facts, faults)
+def price_item(item: Item, path: str, facts: SaleFacts, line_id: str, faults: Faults, area: str | None = None) -> OrderLine | None:
+    good = _good(item, path, facts, faults, area)
     rate = _rate(good, path, facts, faults)
     options = _options(item, good, path, faults)
     quantity = check_quantity(item.quantity, f"{path}.quantity", faults)
@@ -85,6 +91,7 @@ def price_item(item: Item, path: str, facts: SaleFacts, line_id: str, faults: Fa
         course=good.article.course if item.course is None and good.article else item.course,
         seat=item.seat,
         note=item.note,
+        price_rule=good.rule,
     )
 
 
@@ -92,7 +99,8 @@ def check_quantity(quantity: Decimal, path: str, faults: Faults) -> Decimal | No
     return check_decimal(quantity, QUANTITY_PLACES, QUANTITY_MIN, QUANTITY_MAX, path, faults)
 
 
-def _good(item: Item, path: str, facts: SaleFacts, faults: Faults) -> Good | None:
+def _good(item: Item, path: str, facts: SaleFacts, faults: Faults, area: str | None) -> Good | None:
+    """A price that was given beats every rule."""
     price = None
     if item.price is not None:
         price = check_decimal(item.price, PRICE_PLACES, NOTHING, PRICE_MAX, f"{path}.price", faults)
@@ -107,6 +115,9 @@ def _good(item: Item, path: str, facts: SaleFacts, faults: Faults) -> Good | Non
         return None
     if not article.is_active:
         faults.conflict(f"{path}.article", "article_inactive", id=article.key, name=article.name)
+    rule = decisive(article.rules, area) if article.rules and price is None else None
+    if rule is not None:
+        return Good(article.name, plain(rule.price(article.price)), article.tax_class, article, rule.key)
     return Good(article.name, article.price if price is None else price, article.tax_class, article)
 
 
@@ -135,11 +146,12 @@ def _rate(good: Good | None, path: str, facts: SaleFacts, faults: Faults) -> Dec
 
 
 def _options(item: Item, good: Good | None, path: str, faults: Faults) -> tuple[LineOption, ...] | None:
-    if not item.options:
+    article = good.article if good else None
+    if not item.options and not (article and article.templates):
         return ()
-    if not check_count(item.options, OPTIONS_PER_ITEM_MAX, f"{path}.options", "too_many", faults):
+    if item.options and not check_count(item.options, OPTIONS_PER_ITEM_MAX, f"{path}.options", "too_many", faults):
         return None
-    offered = good.article.options if good and good.article else {}
+    offered = _offered(article) if article else {}
     chosen: dict[str, LineOption] = {}
     for ix, choice in enumerate(item.options):
         where = f"{path}.options[{ix}]"
@@ -147,11 +159,39 @@ def _options(item: Item, good: Good | None, path: str, faults: Faults) -> tuple[
         option = offered.get(choice.option)
         if choice.option in chosen:
             faults.invalid(f"{where}.option", "repeated")
-        elif option is not None:
-            chosen[choice.option] = LineOption(option=option.id, name=option.name, surcharge=option.price, quantity=choice.quantity)
+        elif option is not None and good is not None:
+            if option.fraction is not None:
+                check_int(choice.quantity, 1, 1, f"{where}.quantity", faults)
+            surcharge = plain(option.surcharge(good.price))
+            chosen[choice.option] = LineOption(option=option.id, name=option.name, surcharge=surcharge, quantity=choice.quantity)
         elif good is not None:
             faults.invalid(f"{where}.option", "option_not_offered")
+    if article and article.templates:
+        _check_templates(article, chosen, f"{path}.options", faults)
     return tuple(chosen.values())
+
+
+def _offered(article: ArticleFact) -> Mapping[str, OptionFact]:
+    """By id; the article's own come first, then those of its templates in their order."""
+    if not article.templates:
+        return article.options
+    offered = dict(article.options)
+    for template in article.templates:
+        offered = {**template.options, **offered}
+    return offered
+
+
+def _check_templates(article: ArticleFact, chosen: Mapping[str, LineOption], path: str, faults: Faults) -> None:
+    """Every template's question is answered as often as it must and may be; at most one answer is a part of the article."""
+    offered = _offered(article)
+    if sum(offered[key].fraction is not None for key in chosen) > 1:
+        faults.invalid(path, "one_fraction_only")
+    for template in article.templates:
+        count = sum(option.quantity for key, option in chosen.items() if key in template.options)
+        if count < template.low:
+            faults.invalid(path, "too_few_choices", template=template.name, min=template.low)
+        if template.high is not None and count > template.high:
+            faults.invalid(path, "too_many_choices", template=template.name, max=template.high)
 
 
 def _discount_given(item: Item, path: str, faults: Faults) -> Decimal | None:

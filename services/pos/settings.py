@@ -11,6 +11,7 @@ from libs.contracts.pos.house import HouseSettings
 
 Settings = HouseSettings
 SETTINGS: Final = Settings()
+MAIN: Final = "main"  # the key of the one house there is
 
 
 def business_day(at: datetime, settings: Settings = SETTINGS) -> date:

@@ -16,6 +16,7 @@ from services.auth.service import SERVICE as AUTH
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos import reports
 from services.pos.facts import ARTICLE_COLUMNS, TAX_RATE_COLUMNS
+from services.pos.offers import GROUP_COLUMNS, RULE_COLUMNS, TEMPLATE_COLUMNS
 from services.pos.service import SERVICE as POS
 from services.pos.tabs.waiting import USER_COLUMNS
 
@@ -31,7 +32,16 @@ def test_what_a_contract_promises_is_there(promised: Mapping[str, tuple[str, ...
         assert set(columns) <= set(tables[name].columns), name
 
 
-@pytest.mark.parametrize(("table", "read"), [("articles", ARTICLE_COLUMNS), ("tax_rates", TAX_RATE_COLUMNS)])
+@pytest.mark.parametrize(
+    ("table", "read"),
+    [
+        ("articles", ARTICLE_COLUMNS),
+        ("article_groups", GROUP_COLUMNS),
+        ("option_templates", TEMPLATE_COLUMNS),
+        ("price_rules", RULE_COLUMNS),
+        ("tax_rates", TAX_RATE_COLUMNS),
+    ],
+)
 def test_the_till_reads_no_more_of_inventory_than_was_promised(table: str, read: tuple[str, ...]) -> None:
     assert set(read) <= set(INVENTORY_TABLES[table])
 

@@ -63,6 +63,7 @@ class KeepStaff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     values: dict[str, Any]
     key: str = ""
+    if_match: tuple[str, ...] = ()
     password: str | UnsetType = UNSET
     pin: str | UnsetType | None = UNSET
     card_id: str | UnsetType | None = UNSET

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, TAX_RATE
+from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, OPTION_TEMPLATE, PRICE_RULE, TAX_RATE
 from libs.domain.records import record_events
 
 ARTICLE_GROUP_EVENTS: Final = record_events(ARTICLE_GROUP, __name__)
 ARTICLE_EVENTS: Final = record_events(ARTICLE, __name__)
 TAX_RATE_EVENTS: Final = record_events(TAX_RATE, __name__)
+OPTION_TEMPLATE_EVENTS: Final = record_events(OPTION_TEMPLATE, __name__)
+PRICE_RULE_EVENTS: Final = record_events(PRICE_RULE, __name__)

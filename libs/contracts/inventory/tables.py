@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from typing import Final
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "articles": ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course"),
+    "articles": ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course", "option_template_keys"),
     "article_groups": ("key", "name", "number", "parent_key"),
+    "option_templates": ("key", "name", "is_mandatory", "min_choices", "max_choices", "options", "is_active"),
+    "price_rules": (
+        "key",
+        "id",
+        "article_key",
+        "group_key",
+        "area_key",
+        "weekdays",
+        "time_from",
+        "time_to",
+        "starts_on",
+        "ends_on",
+        "change_amount",
+        "change_percent",
+        "is_active",
+    ),
     "tax_rates": ("key", "tax_class", "rate", "valid_from"),
 }

@@ -30,7 +30,7 @@ class LineOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An ordered position (open bon).
+    """An ordered position (open bon). ``price_rule`` made its ``price``, if any did.
 
     ``unit_price`` is ``price`` with all option surcharges; ``unit_price × quantity``, rounded half up, minus ``discount`` is
     ``total``. A free article has no ``article``. ``tax_rate`` in percent is the one in force when it was ordered.
@@ -52,6 +52,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     course: int | None = None
     seat: int | None = None
     note: str | None = None
+    price_rule: str | None = None
 
 
 class PaidPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):

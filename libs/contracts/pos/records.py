@@ -16,7 +16,7 @@ TABLE_GROUP: Final = RecordType(
     prefix="tblgrp",
     permission=TABLES,
     fields=(
-        Field(name="name", type=FieldType.TEXT, required=True),
+        Field(name="name", type=FieldType.TEXT, required=True, searchable=True),
         Field(name="colour", type=FieldType.TEXT, max_chars=30),
         Field(name="sort_order", type=FieldType.INTEGER, default=0),
         Field(name="show_plan", type=FieldType.BOOLEAN, default=True, doc="drawn as a plan, else a list"),
@@ -31,8 +31,8 @@ TABLE: Final = RecordType(
     prefix="tbl",
     permission=TABLES,
     fields=(
-        Field(name="number", type=FieldType.INTEGER, required=True, low=1, high=99_999, unique=True),
-        Field(name="name", type=FieldType.TEXT, doc="as printed; without one, its number"),
+        Field(name="number", type=FieldType.INTEGER, required=True, low=1, high=99_999, unique=True, searchable=True),
+        Field(name="name", type=FieldType.TEXT, searchable=True, doc="as printed; without one, its number"),
         Field(name="group_key", type=FieldType.REFERENCE, refers="table_group"),
         Field(name="seats", type=FieldType.INTEGER, low=0, high=999, default=4),
         Field(name="shape", type=FieldType.INTEGER, choices=SHAPES, default=0),

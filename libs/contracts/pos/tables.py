@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "table_groups": ("key",),
     "tables": ("key", "number", "name", "is_active", "needs_cleaning"),
     "receipts": ("key", "register", "number", "business_day", "date", "gross", "table_key", "customer", "staff", "voids", "void_receipt"),
 }

@@ -1,18 +1,27 @@
-"""Section Articles: articles and their groups."""
+"""Section Articles: articles, their groups and price rules."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, ArticleOption
+from libs.domain.errors import FieldError, invalid, not_found
+from libs.records.lists import VALUE_MAX_CHARS, Listing
+from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
+from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.listing import listing_of
 from services.gateway.dikas.names import dialect_name
 from services.gateway.dikas.records import Section
+from services.gateway.dikas.tags import tag
+
+IMAGE_VERSION_CHARS: Final = 12  # of its id, in its address: another image, another address
 
 
 class OptionShape(msgspec.Struct, rename="camel"):
@@ -37,10 +46,52 @@ class ArticleBody(msgspec.Struct, rename=dialect_name):
     sort_order: Whole | UnsetType | None = UNSET
     course: Whole | UnsetType | None = UNSET
     options: list[OptionShape] | UnsetType = UNSET
+    option_template_keys: list[str] | UnsetType | None = UNSET
+    allergens: list[str] | UnsetType | None = UNSET
+    deposit: Decimal | UnsetType | None = UNSET
+    station_ticket_1: str | UnsetType | None = UNSET
+    station_ticket_2: str | UnsetType | None = UNSET
+    consolidated_ticket: bool | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 
-class ArticleValues(msgspec.Struct):
+class Inherited(msgspec.Struct, kw_only=True):
+    """What an article takes from its group, and a group from the one above, unless it has a value of its own."""
+
+    allergens: tuple[str, ...] | None = None
+    deposit: Decimal | None = None
+    station_ticket_1: str | None = None
+    station_ticket_2: str | None = None
+    consolidated_ticket: bool | None = None
+
+
+_NOTHING_SAID: Final = Inherited()
+
+
+class InheritedOut(msgspec.Struct, omit_defaults=True, rename="camel", kw_only=True):
+    allergens: tuple[str, ...] | None = None
+    deposit: Decimal | None = None
+    station_ticket_1: str | None = msgspec.field(default=None, name="stationTicket1")
+    station_ticket_2: str | None = msgspec.field(default=None, name="stationTicket2")
+    consolidated_ticket: bool | None = None
+
+
+def _inherited(values: Inherited) -> dict[str, Any]:
+    return {
+        "allergens": values.allergens,
+        "deposit": None if values.deposit is None else shapes.price(values.deposit),
+        "station_ticket_1": values.station_ticket_1,
+        "station_ticket_2": values.station_ticket_2,
+        "consolidated_ticket": values.consolidated_ticket,
+    }
+
+
+def _effective(values: Inherited) -> InheritedOut | None:
+    """What holds, whoever said it; None if nothing was said anywhere."""
+    return None if values == _NOTHING_SAID else InheritedOut(**_inherited(values))
+
+
+class ArticleValues(Inherited, kw_only=True):
     name: str
     price: Decimal
     tax_class: int
@@ -55,6 +106,8 @@ class ArticleValues(msgspec.Struct):
     sort_order: int | None = None
     course: int | None = None
     options: tuple[ArticleOption, ...] = ()
+    option_template_keys: tuple[str, ...] | None = ()
+    image_id: str | None = None
 
 
 class _ArticleHead(msgspec.Struct, rename="camel"):
@@ -80,6 +133,15 @@ class ArticleOut(_ArticleHead, omit_defaults=True, rename="camel"):
     sort_order: int | None = None
     course: int | None = None
     options: tuple[OptionShape, ...] = ()
+    option_template_ids: tuple[str, ...] = ()
+    image_id: str | None = None
+    image_url: str | None = None
+    allergens: tuple[str, ...] | None = None
+    deposit: Decimal | None = None
+    station_ticket_1: str | None = msgspec.field(default=None, name="stationTicket1")
+    station_ticket_2: str | None = msgspec.field(default=None, name="stationTicket2")
+    consolidated_ticket: bool | None = None
+    effective: InheritedOut | None = None
 
 
 def article_out(view: Any) -> ArticleOut:
@@ -102,6 +164,11 @@ def article_out(view: Any) -> ArticleOut:
         sort_order=values.sort_order,
         course=values.course,
         options=tuple(OptionShape(option.id, option.name, shapes.price(option.price)) for option in values.options),
+        option_template_ids=values.option_template_keys or (),
+        image_id=values.image_id,
+        image_url=None if values.image_id is None else f"/api/v1/articles/{view.key}/image?v={values.image_id[:IMAGE_VERSION_CHARS]}",
+        **_inherited(values),
+        effective=_effective(view.effective),
     )
 
 
@@ -111,10 +178,15 @@ class GroupBody(msgspec.Struct, rename=dialect_name):
     parent_key: str | UnsetType | None = UNSET
     colour: str | UnsetType | None = UNSET
     sort_order: Whole | UnsetType | None = UNSET
+    allergens: list[str] | UnsetType | None = UNSET
+    deposit: Decimal | UnsetType | None = UNSET
+    station_ticket_1: str | UnsetType | None = UNSET
+    station_ticket_2: str | UnsetType | None = UNSET
+    consolidated_ticket: bool | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 
-class GroupValues(msgspec.Struct):
+class GroupValues(Inherited, kw_only=True):
     name: str
     is_active: bool
     number: int | None = None
@@ -123,7 +195,7 @@ class GroupValues(msgspec.Struct):
     sort_order: int | None = None
 
 
-class GroupOut(msgspec.Struct, rename="camel"):
+class _GroupHead(msgspec.Struct, rename="camel"):
     id: str
     name: str
     number: int | None
@@ -133,6 +205,17 @@ class GroupOut(msgspec.Struct, rename="camel"):
     is_active: bool
     created_date: str
     changed_date: str
+
+
+class GroupOut(_GroupHead, omit_defaults=True, rename="camel"):
+    """What every group has, then what this one says for all below it."""
+
+    allergens: tuple[str, ...] | None = None
+    deposit: Decimal | None = None
+    station_ticket_1: str | None = msgspec.field(default=None, name="stationTicket1")
+    station_ticket_2: str | None = msgspec.field(default=None, name="stationTicket2")
+    consolidated_ticket: bool | None = None
+    effective: InheritedOut | None = None
 
 
 def group_out(view: Any) -> GroupOut:
@@ -147,10 +230,52 @@ def group_out(view: Any) -> GroupOut:
         is_active=values.is_active,
         created_date=shapes.moment(view.created_at),
         changed_date=shapes.moment(view.changed_at),
+        **_inherited(values),
+        effective=_effective(view.effective),
     )
 
 
-ROUTES = (
-    *Section("Articles", "/api/v1/articles", ARTICLE, ArticleBody, ArticleValues, article_out).routes(),
-    *Section("Articles", "/api/v1/article-groups", ARTICLE_GROUP, GroupBody, GroupValues, group_out).routes(),
-)
+class Articles(Section):
+    """Articles are also found by what a guest calls them and by what a scanner reads."""
+
+    async def search(self, call: Call) -> AsyncIterator[list[Any]]:
+        """Those whose name, short name, number or barcode holds every word of ``q``, the best names first."""
+        listing = listing_of(call, ARTICLE)
+        wanted = call.request.query.get("q", "").strip()
+        if not wanted:
+            raise invalid(FieldError("q", "required"))
+        page = msgspec.structs.replace(listing, search=wanted, sort=listing.sort or ("name",), page=listing.page or 1)
+        async for views in call.stream("inventory", "article.list", page, self.view):
+            yield [self.out(view) for view in views]
+
+    async def by_plu(self, call: Call) -> Any:
+        """The article with this number (PLU)."""
+        return await self._by(call, "plu", ("id",))
+
+    async def by_barcode(self, call: Call) -> Any:
+        """The article with this barcode (EAN); if several have it, the one that is sold, and of those the first."""
+        return await self._by(call, "barcode", ("-is_active", "id"))
+
+    async def _by(self, call: Call, field: str, sort: tuple[str, ...]) -> Any:
+        text = call.params[field]
+        if not text.isprintable() or len(text) > VALUE_MAX_CHARS:
+            raise not_found("article_not_found", id=text[: limits.ID_MAX_CHARS] if text.isprintable() else "")
+        one = Listing(filters={field: text}, sort=sort, page=1, page_size=1)
+        async for views in call.stream("inventory", "article.list", one, self.view):
+            for view in views:
+                tag(call, ARTICLE.name, view, live=self.live)
+                return self.out(view)
+        raise not_found("article_not_found", id=text[: limits.ID_MAX_CHARS])
+
+    def routes(self) -> tuple[Route, ...]:
+        fixed = (
+            Route("GET", f"{self.path}/search", self.section, self.search, stream=True, asks=self.asks("list")),
+            Route("GET", f"{self.path}/by-plu/{{plu}}", self.section, self.by_plu, asks=self.asks("list")),
+            Route("GET", f"{self.path}/by-barcode/{{barcode}}", self.section, self.by_barcode, asks=self.asks("list")),
+        )
+        return (*fixed, *super().routes())
+
+
+ARTICLES: Final = Articles("Articles", "/api/v1/articles", ARTICLE, ArticleBody, ArticleValues, article_out, effective=Inherited)
+GROUPS: Final = Section("Articles", "/api/v1/article-groups", ARTICLE_GROUP, GroupBody, GroupValues, group_out, effective=Inherited)
+ROUTES = (*ARTICLES.routes(), *GROUPS.routes())

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from libs.blobs.store import Blobs
 from libs.contracts.pos.commands import DEFAULT_REGISTER
 from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
@@ -64,21 +65,43 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """What a handler works with. ``body`` is decoded; ``behind`` is set when query tables do not show a write yet."""
+    """What a handler works with. ``body`` is decoded; ``behind`` is set when query tables do not show a write yet; ``headers``
+    are added to the answer's; ``tag`` is the ETag of what is answered, ``tag_live`` if the answer shows more than the tag tells."""
 
-    __slots__ = ("at", "behind", "body", "identities", "language", "principal", "request", "route", "services", "trace")
+    __slots__ = (
+        "at",
+        "behind",
+        "blobs",
+        "body",
+        "headers",
+        "identities",
+        "language",
+        "principal",
+        "request",
+        "route",
+        "services",
+        "tag",
+        "tag_live",
+        "trace",
+    )
 
-    def __init__(self, request: web.Request, route: Route, services: Services, identities: Identities, clock: Clock, trace: str) -> None:
+    def __init__(
+        self, request: web.Request, route: Route, services: Services, identities: Identities, blobs: Blobs, clock: Clock, trace: str
+    ) -> None:
         self.request = request
         self.route = route
         self.services = services
         self.identities = identities
+        self.blobs = blobs
         self.principal = NOBODY
         self.language = language_of(request)
         self.trace = trace
         self.at = clock.now()
         self.body: Any = None
         self.behind = False
+        self.headers: dict[str, str] = {}
+        self.tag = ""
+        self.tag_live = False
 
     @property
     def params(self) -> Mapping[str, str]:

@@ -33,6 +33,7 @@ STATUS_OF_REASON: Final[Mapping[str, int]] = {
     "internal": 500,
     "method_not_allowed": 405,
     "wrong_content_type": 415,
+    "wrong_image_type": 415,
 }
 # the services count these in minor units, the dialect writes euros
 AMOUNTS: Final = frozenset({"amount", "tip", "discount_amount", "opening_float", "counted"})
@@ -83,4 +84,6 @@ def _shown(field: FieldError) -> FieldError:
     params = field.params
     if field.reason == "out_of_range" and steps[-1] in AMOUNTS:
         params = {name: str(shapes.amount(bound)) if isinstance(bound, int) else bound for name, bound in params.items()}
+    if "other" in params:
+        params = {**params, "other": dialect_name(str(params["other"]))}
     return FieldError(".".join(dialect_name(step) for step in steps), field.reason, params)

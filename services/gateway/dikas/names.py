@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 NAMES: Final[Mapping[str, str]] = {
+    "area_key": "areaId",
     "article": "articleId",
+    "article_key": "articleId",
     "customer": "customerId",
     "group_key": "groupId",
     "line": "id",
     "option": "optionId",
+    "option_template_keys": "optionTemplateIds",
     "parent_key": "parentId",
     "receipt": "id",
     "register": "registerId",

@@ -66,6 +66,7 @@ class OrderItemOut(msgspec.Struct, rename="camel"):
     seat: int | None
     note: str | None
     options: list[OptionOut]
+    price_rule_id: str | None
 
 
 class OrderOut(msgspec.Struct, rename="camel"):
@@ -119,6 +120,7 @@ def item_out(line: OrderLine) -> dict[str, Any]:
         "seat": line.seat,
         "note": line.note,
         "options": [OptionOut(o.option, o.name, o.quantity, shapes.price(o.surcharge)) for o in line.options],
+        "price_rule_id": line.price_rule,
     }
 
 

@@ -9,12 +9,30 @@ import msgspec
 from msgspec import UNSET
 
 from libs.domain.records import RecordType, RecordView
+from libs.records import tables
+from libs.records.lists import Listing
+from libs.runtime.records import Changes, Count
+from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.listing import CHANGED_UNTIL, TOTAL, listing_of, since_of
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.tags import if_match, tag
 
 
 class Gone(msgspec.Struct, frozen=True):
     key: str
+
+
+class GoneOut(msgspec.Struct, rename="camel"):
+    """In a list of changes, what was deleted."""
+
+    id: str
+    is_deleted: bool
+    changed_date: str
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No inherited values."""
 
 
 def values_of(body: msgspec.Struct) -> dict[str, Any]:
@@ -23,37 +41,87 @@ def values_of(body: msgspec.Struct) -> dict[str, Any]:
 
 
 class Section:
-    """Routes of one kind of record. ``values``: its typed values; ``out``: a view in the dialect's shape; ``view``: what it is shown by."""
+    """Routes of one kind of record. ``values``: its typed values; ``out``: a view in the dialect's shape; ``view``: what it is shown by;
+    ``effective``: typed, what it inherits; ``live``: an answer shows more than the record, and its tag says so."""
 
     def __init__(
-        self, section: str, path: str, record: RecordType, body: Any, values: Any, out: Callable[[Any], Any], view: Any = RecordView
+        self,
+        section: str,
+        path: str,
+        record: RecordType,
+        body: Any,
+        values: Any,
+        out: Callable[[Any], Any],
+        *,
+        view: Any = RecordView,
+        effective: Any = Nothing,
+        live: bool = False,
     ) -> None:
         self.section = section
         self.path = path
         self.service = record.service
+        self.type = record
         self.record = record.name
+        self.live = live or bool(record.above)
         self.required = tuple(dialect_name(field.name) for field in record.fields if field.required)
         self.body = body
         self.out = out
         self.view: Any = msgspec.defstruct(
             f"{record.name}_view",
-            [(f.name, values if f.name == "values" else f.type) for f in msgspec.structs.fields(view)],
+            [(f.name, {"values": values, "effective": effective}.get(f.name, f.type)) for f in msgspec.structs.fields(view)],
             frozen=True,
+        )
+        self.change: Any = msgspec.defstruct(
+            f"{record.name}_change", [("view", self.view | None), ("gone", tables.Gone | None)], frozen=True
         )
 
     def key(self, call: Call) -> str:
         return call.id("id", f"{self.record}_not_found")
 
     async def view_of(self, call: Call) -> Any:
-        return await call.query(self.service, f"{self.record}.get", {"key": self.key(call)}, self.view)
+        return self.tagged(call, await call.query(self.service, f"{self.record}.get", {"key": self.key(call)}, self.view))
 
     async def changed(self, call: Call) -> Any:
-        return await call.command(self.service, f"{self.record}.change", {"key": self.key(call), "values": values_of(call.body)}, self.view)
+        return await self.change_to(call, values_of(call.body))
+
+    async def change_to(self, call: Call, values: dict[str, Any]) -> Any:
+        body = {"key": self.key(call), "values": values, "if_match": if_match(call)}
+        return await self._written(call, await call.command(self.service, f"{self.record}.change", body, self.view))
+
+    async def created(self, call: Call) -> Any:
+        body = {"values": values_of(call.body)}
+        return await self._written(call, await call.command(self.service, f"{self.record}.create", body, self.view))
+
+    async def _written(self, call: Call, view: Any) -> Any:
+        """What a command answered, with what it inherits if it does."""
+        if self.type.above:
+            now = await call.query(self.service, f"{self.record}.get", {"key": view.key}, self.view)
+            view = msgspec.structs.replace(view, effective=now.effective)
+        return self.tagged(call, view)
+
+    def tagged(self, call: Call, view: Any) -> Any:
+        """The view; the answer gets its tag."""
+        tag(call, self.record, view, live=self.live)
+        return view
+
+    async def shower(self, call: Call) -> Callable[[Any], Any]:
+        """How the views of a list are shown."""
+        return self.out
 
     async def list(self, call: Call) -> AsyncIterator[list[Any]]:
-        """All of them, oldest first."""
-        async for views in call.stream(self.service, f"{self.record}.list", {}, self.view):
-            yield [self.out(view) for view in views]
+        """All of them, oldest first; or a page, those that fit a search and filters, in an order, or only what changed."""
+        listing = listing_of(call, self.type)
+        show = await self.shower(call)
+        if call.request.query.get("changedSince"):
+            async for changed in _changes(self, call, show):
+                yield changed
+            return
+        count = await call.query(self.service, f"{self.record}.count", listing, Count)
+        call.headers[CHANGED_UNTIL] = str(count.position)
+        if listing.page is not None:
+            call.headers[TOTAL] = str(count.total)
+        async for views in call.stream(self.service, f"{self.record}.list", listing, self.view):
+            yield [show(view) for view in views]
 
     async def get(self, call: Call) -> Any:
         """One."""
@@ -61,7 +129,7 @@ class Section:
 
     async def create(self, call: Call) -> Any:
         """A new one, with an id that Theke chooses."""
-        return self.out(await call.command(self.service, f"{self.record}.create", {"values": values_of(call.body)}, self.view))
+        return self.out(await self.created(call))
 
     async def update(self, call: Call) -> Any:
         """Fields that are not named stay as they are; null clears one."""
@@ -69,11 +137,15 @@ class Section:
 
     async def delete(self, call: Call) -> None:
         """Refused while other things refer to it."""
-        await call.command(self.service, f"{self.record}.delete", {"key": self.key(call)}, Gone)
+        await call.command(self.service, f"{self.record}.delete", {"key": self.key(call), "if_match": if_match(call)}, Gone)
 
     def asks(self, verb: str) -> tuple[str, ...]:
         """What a route of this section asks, by what it does: list, get, create, change or delete."""
-        return (f"{self.service}.{self.record}.{verb}",)
+        name = f"{self.service}.{self.record}"
+        if verb == "list":
+            return tuple(f"{name}.{what}" for what in ("list", "count", "changes", "position"))
+        again = (f"{name}.get",) if self.type.above and verb in ("create", "change") else ()
+        return (f"{name}.{verb}", *again)
 
     def routes(self) -> tuple[Route, ...]:
         one = f"{self.path}/{{id}}"
@@ -84,3 +156,17 @@ class Section:
             Route("PUT", one, self.section, self.update, self.body, asks=self.asks("change")),
             Route("DELETE", one, self.section, self.delete, asks=self.asks("delete")),
         )
+
+
+def _gone_out(gone: tables.Gone) -> GoneOut:
+    return GoneOut(gone.key, True, shapes.moment(gone.deleted_at))
+
+
+async def _changes(section: Section, call: Call, show: Callable[[Any], Any]) -> AsyncIterator[list[Any]]:
+    """What lies behind a position, up to the one that all tables show now; that one is for the next call."""
+    until = (await call.query(section.service, f"{section.record}.count", Listing(page=1, page_size=1), Count)).position
+    since = await since_of(call, section.type, until)
+    assert since is not None
+    call.headers[CHANGED_UNTIL] = str(until)
+    async for changes in call.stream(section.service, f"{section.record}.changes", Changes(since, until), section.change):
+        yield [_gone_out(change.gone) if change.view is None else show(change.view) for change in changes]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from services.gateway.dikas import (
+    article_images,
     articles,
     auth,
     floor,
     open_bons,
     open_items,
+    option_templates,
     payments,
+    price_rules,
     receipts,
     reports,
     shifts,
@@ -26,6 +29,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *sync.ROUTES,
     *articles.ROUTES,
     *floor.ROUTES,
+    *article_images.ROUTES,
+    *price_rules.ROUTES,
+    *option_templates.ROUTES,
     *tables.ROUTES,
     *open_bons.ROUTES,
     *open_items.ROUTES,

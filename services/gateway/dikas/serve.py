@@ -11,12 +11,13 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
+from libs.blobs.store import Blobs
 from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.asking import Services
 from libs.runtime.logs import traced
 from services.gateway import bodies, limits
-from services.gateway.dikas import envelope
+from services.gateway.dikas import envelope, tags
 from services.gateway.dikas.call import Call, Picture, Route, bearer, language_of
 from services.gateway.dikas.spreadsheet import CSV, Sheet, prefers_csv
 from services.gateway.identity import Identities
@@ -41,15 +42,16 @@ class Broken(ConnectionError):
 class Server:
     """Turns routes into handlers; one per gateway process."""
 
-    def __init__(self, services: Services, identities: Identities, clock: Clock) -> None:
+    def __init__(self, services: Services, identities: Identities, blobs: Blobs, clock: Clock) -> None:
         self._services = services
         self._identities = identities
+        self._blobs = blobs
         self._clock = clock
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             trace = uuid.uuid4().hex
-            call = Call(request, route, self._services, self._identities, self._clock, trace)
+            call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
             with traced(trace):
                 try:
                     return await self._answer(route, call)
@@ -79,8 +81,8 @@ class Server:
         if route.csv is not None and prefers_csv(call.request.headers.get("Accept", "")):
             return _csv(call, route.csv, answer)
         if isinstance(answer, Picture):
-            return web.Response(status=route.status, body=answer.body, headers={**_headers(call), "Content-Type": answer.type})
-        return _json(call, route.status, envelope.success(answer))
+            return _answered(call, route.status, answer.body, answer.type)
+        return _answered(call, route.status, envelope.success(answer))
 
     async def _check_instance(self, call: Call) -> None:
         """A request that names an instance must come with a token of that instance."""
@@ -122,7 +124,7 @@ def refused(error: DomainError, request: web.BaseRequest, trace: str = "") -> we
 def _headers(call: Call) -> dict[str, str]:
     behind = {"Theke-Projection": "behind"} if call.behind else {}
     varies = {"Vary": "Accept, Accept-Language"} if call.route.csv is not None else {}
-    return {**HEADERS, "Theke-Trace": call.trace, **behind, **varies}
+    return {**HEADERS, "Theke-Trace": call.trace, **behind, **varies, **call.headers}
 
 
 def _csv(call: Call, sheet: Sheet, answer: Any) -> web.Response:
@@ -135,8 +137,13 @@ def _csv(call: Call, sheet: Sheet, answer: Any) -> web.Response:
     return web.Response(body=sheet.file(answer, call.language), headers=headers)
 
 
-def _json(call: Call, status: int, body: bytes) -> web.Response:
-    return web.Response(status=status, body=body, headers=_headers(call))
+def _answered(call: Call, status: int, body: bytes, type_: str = HEADERS["Content-Type"]) -> web.Response:
+    """With its tag, and without what the client has already."""
+    if call.tag:
+        call.headers["ETag"] = whole = tags.of_answer(call, body)
+        if call.request.method in _READS and tags.has_already(call, whole):
+            return web.Response(status=304, headers={name: text for name, text in _headers(call).items() if name != "Content-Type"})
+    return web.Response(status=status, body=body, headers={**_headers(call), "Content-Type": type_})
 
 
 async def _stream(call: Call, pieces: AsyncIterator[list[Any]]) -> web.StreamResponse:

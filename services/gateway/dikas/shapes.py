@@ -14,7 +14,7 @@ _MOST: Final = Money(MAX_MINOR).decimal()
 
 
 def moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def maybe_moment(at: datetime | None) -> str | None:

@@ -12,13 +12,16 @@ from msgspec import UNSET, UnsetType
 from libs.contracts.auth.commands import Colleague, Employee, KeepStaff, NoBody, StaffView, SwitchStaff, Tokens
 from libs.contracts.auth.records import USER
 from libs.domain.errors import FieldError, invalid
+from libs.runtime.records import Count
 from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.auth import TokensOut, tokens_out
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.listing import TOTAL, listing_of
 from services.gateway.dikas.names import dialect_name
 from services.gateway.dikas.records import Section, values_of
+from services.gateway.dikas.tags import if_match
 
 SECRETS: Final = ("password", "pin", "card_id")  # taken, never shown
 
@@ -127,28 +130,34 @@ class _Staff(Section):
     """Employees are records; what they come in with goes through auth's own doors."""
 
     def __init__(self) -> None:
-        super().__init__("Staff", "/api/v1/staff", USER, StaffBody, StaffValues, staff_out, StaffView)
+        super().__init__("Staff", "/api/v1/staff", USER, StaffBody, StaffValues, staff_out, view=StaffView, live=True)
 
     def asks(self, verb: str) -> tuple[str, ...]:
-        return super().asks(verb) if verb == "delete" else (f"auth.staff.{verb}",)
+        if verb == "delete":
+            return super().asks(verb)
+        return ("auth.staff.list", "auth.user.count") if verb == "list" else (f"auth.staff.{verb}",)
 
     async def list(self, call: Call) -> AsyncIterator[list[Any]]:
-        """All employees, oldest first."""
-        async for views in call.stream("auth", "staff.list", {}, self.view):
+        """All employees, oldest first; or a page, those that fit a search and filters, in an order."""
+        listing = listing_of(call, self.type)
+        if listing.page is not None:
+            call.headers[TOTAL] = str((await call.query("auth", "user.count", listing, Count)).total)
+        async for views in call.stream("auth", "staff.list", listing, self.view):
             yield [self.out(view) for view in views]
 
     async def get(self, call: Call) -> StaffOut:
         """An employee."""
-        return staff_out(await call.query("auth", "staff.get", {"key": self.key(call)}, self.view))
+        return staff_out(self.tagged(call, await call.query("auth", "staff.get", {"key": self.key(call)}, self.view)))
 
     async def create(self, call: Call) -> StaffOut:
         """A new employee; the staff number is the next one unless it is chosen."""
-        return staff_out(await call.command("auth", "staff.create", _kept(call.body), self.view))
+        return staff_out(self.tagged(call, await call.command("auth", "staff.create", _kept(call.body), self.view)))
 
     async def update(self, call: Call) -> StaffOut:
         """Fields that are not named stay as they are; null clears one. The employee's access tokens are dead, a refresh brings the new
         rights; a new password, PIN or card ends the sessions."""
-        return staff_out(await call.command("auth", "staff.change", _kept(call.body, self.key(call)), self.view))
+        kept = msgspec.structs.replace(_kept(call.body, self.key(call)), if_match=if_match(call))
+        return staff_out(self.tagged(call, await call.command("auth", "staff.change", kept, self.view)))
 
     async def delete(self, call: Call) -> None:
         """The employee cannot log in any more; what was done stays in the books. The last administrator stays."""

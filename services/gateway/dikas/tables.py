@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -129,11 +129,9 @@ def status_out(status: TableStatus) -> TableStatusOut:
 class _Tables(Section):
     """Tables are records; their answers also show the tab."""
 
-    async def list(self, call: Call) -> AsyncIterator[list[Any]]:
-        """All of them with what is going on at each."""
+    async def shower(self, call: Call) -> Callable[[Any], TableOut]:
         tabs = await call.query("pos", "tab.list", {}, dict[str, TableTab])
-        async for views in call.stream("pos", "table.list", {}, self.view):
-            yield [table_out(view, tabs.get(view.key, TableTab())) for view in views]
+        return lambda view: table_out(view, tabs.get(view.key, TableTab()))
 
     def asks(self, verb: str) -> tuple[str, ...]:
         tab = {"list": ("pos.tab.list",), "get": ("pos.tab.get",), "change": ("pos.tab.get",)}
@@ -204,7 +202,7 @@ async def mark_cleaned(call: Call) -> TableStatusOut:
 
 
 ROUTES = (
-    *_Tables("Tables", "/api/v1/tables", TABLE, TableBody, TableValues, lambda view: table_out(view, TableTab())).routes(),
+    *_Tables("Tables", "/api/v1/tables", TABLE, TableBody, TableValues, lambda view: table_out(view, TableTab()), live=True).routes(),
     *Section("Tables", "/api/v1/table-groups", TABLE_GROUP, GroupBody, GroupValues, group_out).routes(),
     Route("POST", "/api/v1/tables/{id}/gang", "Tables", call_course, CourseBody, asks=("pos.tab.call_course",)),
     Route("POST", "/api/v1/tables/{id}/cleaned", "Tables", mark_cleaned, asks=("pos.tab.mark_cleaned",)),

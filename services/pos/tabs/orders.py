@@ -60,7 +60,7 @@ def _place(orders: Sequence[PlaceOrder], paths: Sequence[str], states: States, c
     writes: dict[str, list[Event]] = {}
     added: dict[str, int] = {}
     for ix, (order, path) in enumerate(zip(orders, paths, strict=True)):
-        lines = price_items(order.items, f"{path}items", facts, line_keys(command.id, ix), faults)
+        lines = price_items(order.items, f"{path}items", facts, line_keys(command.id, ix), faults, order.table)
         added[order.table] = added.get(order.table, 0) + len(order.items)
         check_may_take(order.table, f"{path}table", added[order.table], tab_of(states, order.table), facts, faults)
         event = OrderPlaced(

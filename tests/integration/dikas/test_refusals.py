@@ -34,6 +34,12 @@ BODIES: dict[str, Any] = {
 }
 UNKNOWN = {
     "articles": ("Artikel nicht gefunden", "Artikel mit ID '{}' existiert nicht", "There is no article with id '{}'"),
+    "option-templates": (
+        "Optionsvorlage nicht gefunden",
+        "Optionsvorlage mit ID '{}' existiert nicht",
+        "There is no option template with id '{}'",
+    ),
+    "price-rules": ("Preisregel nicht gefunden", "Preisregel mit ID '{}' existiert nicht", "There is no price rule with id '{}'"),
     "article-groups": (
         "Artikelgruppe nicht gefunden",
         "Artikelgruppe mit ID '{}' existiert nicht",
@@ -234,6 +240,8 @@ MISSING = {
     "POST /api/v1/staff/switch": {"staffId", "pin"},
     "POST /api/v1/articles": {"name", "price", "taxClass", "groupId"},
     "POST /api/v1/article-groups": {"name"},
+    "POST /api/v1/option-templates": {"name"},
+    "POST /api/v1/price-rules": {"name"},
     "POST /api/v1/tables": {"number"},
     "POST /api/v1/table-groups": {"name"},
     "POST /api/v1/tables/{id}/gang": {"course"},
@@ -549,7 +557,7 @@ async def test_wrong_method_tells_the_right_ones(till: Till, path: str) -> None:
         same_shape = re.sub(r"\{\w+\}", "x", path)
         answer = await till.ask(method, same_shape)
         if answer.status != 405:  # a fixed word where another route has an id
-            fixed = ("/batch", "/switch", "/by-number/{number}", "/table/{tableId}", "/tables/layout", "/tables/status")
+            fixed = ("/batch", "/switch", "/by-number/{number}", "/table/{tableId}", "/search", "/tables/layout", "/tables/status")
             assert path.endswith(fixed), answer
             continue
         assert set(answer.headers["Allow"].split(", ")) >= right

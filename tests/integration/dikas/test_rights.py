@@ -29,6 +29,10 @@ BODIES: dict[str, Any] = {
         "items": [{"id": "x", "sequence": 1, "clientTime": "2026-01-01T00:00:00Z", "type": "void", "body": {"receiptId": "x_1"}}]
     },
 }
+PICTURE = bytes.fromhex(  # one red pixel
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003"
+    "010100c9fe92ef0000000049454e44ae426082"
+)
 VALUES: dict[Any, Any] = {str: "x_1", int: 1, Decimal: Decimal(1), bool: True}
 
 
@@ -71,8 +75,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def call(till: Till, route: Route) -> int:
-    body = specimen(route)
-    return (await till.ask(route.method, re.sub(r"\{\w+\}", "1", route.path), body)).status
+    path = re.sub(r"\{\w+\}", "1", route.path)
+    if path.endswith("/image") and route.method == "POST":
+        return (await till.ask("POST", path, raw=PICTURE, headers={"Content-Type": "image/png"})).status
+    return (await till.ask(route.method, path, specimen(route), params={"q": "x"} if path.endswith("/search") else None)).status
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -85,7 +91,7 @@ async def test_every_endpoint_by_every_role(shared_inn: Inn, asked: list[str], r
         status = await call(till, route)
         if (status == 403) is may(held, route) or status >= 500:
             wrong.append((route.method, route.path, status))
-        if not set(asked) <= set(route.asks) or not asked:
+        if not set(asked) <= set(route.asks) or not (asked or status == 403):
             wrong.append((route.method, route.path, "asks", tuple(asked)))
     assert wrong == []
 

@@ -15,7 +15,8 @@ from libs.domain.errors import DomainError, Kind
 from libs.domain.principal import Principal
 from libs.projections import projector
 from libs.records.engine import Change, Create, Delete
-from libs.runtime.records import All, ByKey
+from libs.records.lists import Listing
+from libs.runtime.records import ByKey
 from services.inventory.service import SERVICE as INVENTORY
 from tests.conftest import Databases
 from tests.integration.services import Running, running
@@ -71,10 +72,10 @@ async def test_the_table_shows_what_the_command_answered(stock: Stock) -> None:
     changed = await stock.change("article", made.key, price="3.80", barcode=None, options=[])
     assert await stock.query("article.get", ByKey(made.key)) == changed
     assert (changed.version, changed.values["price"], changed.values["barcode"]) == (2, Decimal("3.80"), None)
-    assert await stock.query("article.list", All()) == [changed]
+    assert await stock.query("article.list", Listing()) == [changed]
     await stock.delete("article", made.key)
     assert (await refusal(stock.query("article.get", ByKey(made.key)))).reason == "article_not_found"
-    assert await stock.query("article.list", All()) == []
+    assert await stock.query("article.list", Listing()) == []
 
 
 async def test_ids_count_from_one_per_type_and_instance_without_gaps(stock: Stock) -> None:
@@ -83,7 +84,7 @@ async def test_ids_count_from_one_per_type_and_instance_without_gaps(stock: Stoc
     results = await asyncio.gather(*(stock.article(group) for _ in range(20)), *refusals, return_exceptions=True)
     ids = sorted(result.id for result in results if not isinstance(result, DomainError))
     assert ids == list(range(1, 21))
-    assert [article.id for article in await stock.query("article.list", All())] == ids
+    assert [article.id for article in await stock.query("article.list", Listing())] == ids
     assert (await stock.create("article_group", {"name": "x"}, instance=2)).id == 1
 
 
@@ -176,7 +177,7 @@ async def test_a_repeated_creation_makes_one_record_and_answers_alike(stock: Sto
     await stock.change("article_group", first.key, name="Eintöpfe")
     assert await stock.create("article_group", values, id=id_) == first
     assert (await refusal(stock.create("article_group", {"name": "Salate"}, id=id_))).reason == "key_misuse"
-    assert len(await stock.query("article_group.list", All())) == 1
+    assert len(await stock.query("article_group.list", Listing())) == 1
 
 
 async def test_who_may_only_read_articles_cannot_write_them(stock: Stock) -> None:

@@ -30,6 +30,7 @@ def article(key: str, price: str, tax_class: int, options: Any = None) -> dict[s
         "is_active": True,
         "options": options,
         "course": None,
+        "option_template_keys": None,
     }
 
 
@@ -51,11 +52,17 @@ TABLES: dict[str, dict[str, list[dict[str, Any]]]] = {
             rate(0, "20", date(2026, 3, 6)),
         ]
     },
-    "pos.tables": {"tbl_1": [{"key": "tbl_1", "number": 1, "name": "Tisch 1", "is_active": True, "needs_cleaning": True}]},
+    "pos.tables": {
+        "tbl_1": [{"key": "tbl_1", "number": 1, "name": "Tisch 1", "is_active": True, "needs_cleaning": True, "group_key": None}]
+    },
+    "inventory.price_rules": {},
+    "inventory.option_templates": {},
+    "inventory.article_groups": {},
 }
 
 RATES = ("inventory.tax_rates", (str(INSTANCE),))  # few rows, asked for at once with the articles
-KEYED_BY = {"inventory.articles": "key", "inventory.tax_rates": "instance", "pos.tables": "key"}
+RULES = ("inventory.price_rules", (str(INSTANCE),))
+BY_INSTANCE = ("inventory.tax_rates", "inventory.price_rules", "inventory.article_groups")
 
 
 class Shelf:
@@ -68,14 +75,14 @@ class Shelf:
         self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
     ) -> Mapping[str, Sequence[Any]]:
         assert instance == INSTANCE
-        assert by == KEYED_BY[table]
+        assert by == ("instance" if table in BY_INSTANCE else "key")
         assert len(set(keys)) == len(keys)
         if keys:  # a question without keys is none
             self.asked.append((table, tuple(keys)))
         found = {key: TABLES[table][key] for key in keys if key in TABLES[table]}
         return {key: [{column: row[column] for column in columns} for row in rows] for key, rows in found.items()}
 
-    async def referenced(self, table: str, column: str, instance: int, key: str) -> bool:
+    async def referenced(self, table: str, column: str, instance: int, key: str, *, listed: bool = False) -> bool:
         raise AssertionError("the till asks for nothing by reference")
 
 
@@ -90,6 +97,7 @@ async def test_a_sale_asks_for_its_articles_and_the_tax_rates() -> None:
     facts, shelf = await load(SELL, Sell(items=items))
     assert shelf.asked == [
         ("inventory.articles", ("art_burger", "art_cola", "art_gone")),
+        RULES,
         RATES,
     ]
     assert facts.articles == {
@@ -139,7 +147,7 @@ async def test_options_may_come_parsed() -> None:
 async def test_orders_ask_for_tables_too() -> None:
     facts, shelf = await load(PLACE_ORDER, PlaceOrder(table="tbl_1", items=(item("cola"),)))
     assert facts.tables == {"tbl_1": TableFact("tbl_1", is_active=True, needs_cleaning=True)}
-    assert sorted(shelf.asked) == [("inventory.articles", ("art_cola",)), RATES, ("pos.tables", ("tbl_1",))]
+    assert sorted(shelf.asked) == [("inventory.articles", ("art_cola",)), RULES, RATES, ("pos.tables", ("tbl_1",))]
     batch = PlaceOrders(orders=tuple(PlaceOrder(table=table, items=(item("cola"),)) for table in ("tbl_1", "tbl_2", "tbl_1")))
     facts, shelf = await load(PLACE_ORDERS, batch)
     assert ("pos.tables", ("tbl_1", "tbl_2")) in shelf.asked
