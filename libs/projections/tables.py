@@ -247,20 +247,17 @@ class _Gathered:
                         future.exception()  # who asked several things at once may never look at this one
 
     async def _answer(self, batch: Sequence[tuple[int, Sequence[str], asyncio.Future[dict[str, list[Any]]]]]) -> None:
-        instances: list[int] = []
-        keys: list[str] = []
-        owners: list[dict[str, list[Any]]] = []
+        owners: dict[tuple[int, str], list[dict[str, list[Any]]]] = {}  # many ask for the same few rows: each is fetched once
         answers: list[dict[str, list[Any]]] = []
         for instance, wanted, _ in batch:
             answers.append({})
             for key in dict.fromkeys(wanted):
-                if NUL in key:
-                    continue  # no row can hold it, and the database would refuse the others' keys with it
-                instances.append(instance)
-                keys.append(key)
-                owners.append(answers[-1])
-        for row in await self._fetch(instances, keys):
-            owners[row["ix"] - 1].setdefault(row["asked"], []).append(row)
+                if NUL not in key:  # no row can hold it, and the database would refuse the others' keys with it
+                    owners.setdefault((instance, key), []).append(answers[-1])
+        asking = list(owners.values())
+        for row in await self._fetch([instance for instance, _ in owners], [key for _, key in owners]):
+            for owner in asking[row["ix"] - 1]:
+                owner.setdefault(row["asked"], []).append(row)
         for (_, _, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
