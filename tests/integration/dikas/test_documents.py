@@ -71,3 +71,19 @@ async def test_the_tutorial_as_it_is_written(url: str) -> None:
     assert [payment["amount"] for payment in rest["data"]["payments"]] == [Decimal("20.00"), Decimal("22.30")]
     assert void["data"]["voidedReceiptId"] == rest["data"]["id"]
     assert void["data"]["gross"] == -rest["data"]["gross"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the lines need curl")
+async def test_a_shift_and_a_day_as_they_are_written(url: str) -> None:
+    script = shell_of("docs/how-to/close-a-day.md").replace("http://127.0.0.1:5015", url)
+    sale, x_report, shift, z_report = await answers(script)
+    assert x_report["data"]["totals"]["gross"] == sale["data"]["gross"]
+    assert (shift["data"]["expectedCash"], shift["data"]["difference"]) == (Decimal("157.00"), Decimal("0.00"))
+    assert (z_report["data"]["number"], z_report["data"]["totals"]) == (1, x_report["data"]["totals"])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the lines need curl")
+async def test_selling_offline_as_it_is_written(url: str) -> None:
+    first, again = await answers(shell_of("docs/how-to/sell-offline.md").replace("http://127.0.0.1:5015", url))
+    assert [item["status"] for item in first["data"]["items"]] == ["done", "done", "refused"]
+    assert again == first
