@@ -4,7 +4,7 @@ whatever dialect, import or process it comes from."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -24,9 +24,13 @@ from libs.runtime.logs import trace_id
 log = structlog.get_logger(__name__)
 
 PROJECTION_WAIT_MAX_S = 2.0
+ANSWER_WITHIN_S = 0.5  # kept of a request's time for the way back
 
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
 _principals = msgspec.msgpack.Decoder(Principal)
+
+After = Callable[[Command[Any], Any, float], Awaitable[Any]]
+"""(command, answer, seconds left) → the answer once it is whole."""
 
 Appended = Callable[[Sequence[Recorded]], None]
 
@@ -58,6 +62,16 @@ class Dispatcher:
         self._projector = projector
         self._lookup = lookup
         self._appended = appended
+        self._after: dict[str, After] = {}
+        self._listeners: list[Appended] = []
+
+    def on_append(self, listen: Appended) -> None:
+        """``listen`` hears of every append once, after it is on disk; not of what another process appended. It must not block."""
+        self._listeners.append(listen)
+
+    def wait_after(self, name: str, wait: After) -> None:
+        """The answer to this command waits for something that follows its append: a signature."""
+        self._after[name] = wait
 
     async def serve(self, name: str, request: Request) -> Reply:
         """A command as it comes over the bus. Each runs in a task of its own, so the trace need not be taken back."""
@@ -67,6 +81,8 @@ class Dispatcher:
         type_ = self.commands[name]
         command = Command(request.command_id, request.at, principal_of(request), decoded(request.body, type_.body))
         answer, behind = await self.execute(type_, command, timeout=request.left())
+        if (wait := self._after.get(name)) is not None:
+            answer = await wait(command, answer, request.left() - ANSWER_WITHIN_S)
         return Reply(msgspec.msgpack.encode(answer), behind)
 
     async def execute(self, type_: CommandType, command: Command[Any], *, timeout: float) -> tuple[Any, bool]:
@@ -93,6 +109,8 @@ class Dispatcher:
             self._projector.poke(instance, done.last)
         elif done.recorded:
             self._projector.offer(done.recorded)
+            for listen in self._listeners:
+                listen(done.recorded)
         if done.recorded:
             self._appended(done.recorded)
         wait = min(PROJECTION_WAIT_MAX_S, max(0.05, ends - time.monotonic() - 0.1))

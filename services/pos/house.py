@@ -44,7 +44,7 @@ from libs.domain.events import Event, Recorded
 from libs.domain.ids import key_of
 from libs.domain.money import MINOR_DIGITS
 from services.pos.faults import Faults, check_int, check_key, known_as
-from services.pos.settings import MAIN, business_day
+from services.pos.settings import MAIN, business_day, changed, check_letterhead, check_mail_server
 
 OPEN_SHIFTS_MAX: Final = 500
 OPEN_TABLES: Final = "open_tables"
@@ -184,13 +184,21 @@ def house_of(states: States) -> HouseState:
 
 async def registers_in_use(command: Command[ChangeSettings], lookup: Lookup) -> frozenset[str]:
     """Which of the registers named have receipts already: their way of numbering stays."""
-    named = command.body.settings.offline_registers[:OFFLINE_REGISTERS_MAX]
+    named = _offline_registers(command.body)[:OFFLINE_REGISTERS_MAX]
     return frozenset([name for name in named if await lookup.referenced("pos.receipts", "register", command.instance, name)])
 
 
+def _offline_registers(body: ChangeSettings) -> tuple[str, ...]:
+    if body.change.offline_registers is not msgspec.UNSET:
+        return body.change.offline_registers
+    return body.settings.offline_registers if body.settings is not None else ()
+
+
 def decide_settings(states: States, command: Command[ChangeSettings], used: frozenset[str]) -> Decision:
-    settings = command.body.settings
+    settings = changed(command.body.settings or house_of(states).settings, command.body.change)
     faults = Faults()
+    check_letterhead(settings.letterhead, faults)
+    check_mail_server(settings.mail, faults)
     try:
         ZoneInfo(settings.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -25,7 +25,7 @@ from libs.domain.errors import not_found
 from libs.domain.events import Recorded
 from libs.projections.declare import Projection, Table
 from libs.projections.rows import Rows
-from libs.projections.tables import Statement
+from libs.projections.tables import Statement, Tables
 from libs.runtime.records import All
 from libs.runtime.service import Ask, Query
 from services.pos.house import Z_REPORT, z_report_of
@@ -165,9 +165,13 @@ async def z_reports(ask: Ask) -> AsyncIterator[list[ZReport]]:
         yield [_reports.decode(row["document"]) for row in rows]
 
 
-async def settings(ask: Ask) -> HouseSettings:
-    row = await ask.tables.fetch_one(_SETTINGS, ask.instance)
+async def settings_of(tables: Tables, instance: int) -> HouseSettings:
+    row = await tables.fetch_one(_SETTINGS, instance)
     return HouseSettings() if row is None else _settings.decode(row["settings"])
+
+
+async def settings(ask: Ask) -> HouseSettings:
+    return await settings_of(ask.tables, ask.instance)
 
 
 QUERIES: Final = (

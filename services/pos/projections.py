@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.events import ReceiptIssued, ReceiptRefunded, ReceiptVoided
+from libs.contracts.pos.documents import HospitalityNoted, ReceiptReprinted
+from libs.contracts.pos.events import Hospitality, ReceiptIssued, ReceiptRefunded, ReceiptVoided
+from libs.contracts.pos.signing import ReceiptSigned, ReceiptUnsigned, Signature
 from libs.domain.events import Recorded
-from libs.projections.declare import Projection, Table
+from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Rows
 from services.pos.receipts import RECEIPT, number_of, receipt_of
 from services.pos.takings import takings
 
+class After(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was added to a receipt after it was issued, as its row keeps it."""
+
+    signature: Signature | None = None
+    unsigned: str = ""
+    copies: int = 0
+    hospitality: Hospitality | None = None
+
+
+AFTER: Final = msgspec.json.Decoder(After)
+
+
+def words_of(names: Iterable[str]) -> str:
+    """What a search for a text looks at; a new line keeps it from finding the end of one name with the beginning of the next."""
+    return "\n".join(names).casefold()
+
+
 RECEIPTS: Final = Projection(
     "receipts",
-    3,
+    4,
     (
         Table(
             "receipts",
@@ -38,10 +58,13 @@ RECEIPTS: Final = Projection(
                 "refunded": "bigint",
                 "shift": "text",
                 "takings": "jsonb",
+                "words": "text",
                 "document": "jsonb",
+                "after": "jsonb",
             },
-            indexes=(("position",), ("register", "number"), ("business_day",)),
+            indexes=(("position",), ("register", "number"), ("business_day",), ("customer", "position")),
         ),
+        Table("awaited_signatures", {"key": "text", "position": "bigint", "issued_at": "timestamptz"}, indexes=(("position",),)),
     ),
 )
 
@@ -70,8 +93,12 @@ def receipt_issued(rows: Rows, event: Recorded) -> None:
         refunded=0,
         shift=issued.shift,
         takings=msgspec.json.encode(takings(issued.payments, issued.change, issued.tip)).decode(),
+        words=words_of(line.name for line in issued.lines),
         document=msgspec.json.encode(view).decode(),
+        after=None,
     )
+    if issued.signing_unit:
+        rows.put("awaited_signatures", issued.receipt, position=event.position, issued_at=event.at)
 
 
 @RECEIPTS.on(ReceiptVoided, reads=lambda event: [("receipts", (event.data.receipt,))])
@@ -90,3 +117,39 @@ def receipt_refunded(rows: Rows, event: Recorded) -> None:
         refund_receipts=msgspec.json.encode([*msgspec.json.decode(row["refund_receipts"]), refunded.refund_receipt]).decode(),
         refunded=row["refunded"] + sum(part.amount for part in refunded.parts),
     )
+
+
+def _after(rows: Rows, receipt: str) -> After:
+    row = rows.get("receipts", receipt)
+    return AFTER.decode(row["after"]) if row is not None and row["after"] else After()
+
+
+def _note(rows: Rows, receipt: str, **changed: Any) -> None:
+    after = msgspec.structs.replace(_after(rows, receipt), **changed)
+    rows.change("receipts", receipt, after=msgspec.json.encode(after).decode())
+
+
+def _receipt(event: Recorded) -> list[tuple[str, Key]]:
+    return [("receipts", (event.data.receipt,))]
+
+
+@RECEIPTS.on(ReceiptSigned, reads=_receipt)
+def receipt_signed(rows: Rows, event: Recorded) -> None:
+    _note(rows, event.data.receipt, signature=event.data.signature)
+    rows.delete("awaited_signatures", event.data.receipt)
+
+
+@RECEIPTS.on(ReceiptUnsigned, reads=_receipt)
+def receipt_unsigned(rows: Rows, event: Recorded) -> None:
+    _note(rows, event.data.receipt, unsigned=event.data.reason)
+    rows.delete("awaited_signatures", event.data.receipt)
+
+
+@RECEIPTS.on(ReceiptReprinted, reads=_receipt)
+def receipt_reprinted(rows: Rows, event: Recorded) -> None:
+    _note(rows, event.data.receipt, copies=event.data.copy)
+
+
+@RECEIPTS.on(HospitalityNoted, reads=_receipt)
+def hospitality_noted(rows: Rows, event: Recorded) -> None:
+    _note(rows, event.data.receipt, hospitality=event.data.hospitality)

@@ -10,11 +10,15 @@ import msgspec
 from libs.contracts.pos.commands import Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber
 from libs.contracts.pos.permissions import PAYMENTS
 from libs.domain.errors import not_found
-from libs.projections.tables import Statement
+from libs.projections.tables import Statement, Tables
 from libs.runtime.service import Ask, Query
+from services.pos.projections import AFTER, After
 
-_RECEIPT = "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.position from {pos.receipts} r where r.instance = $1"
-_RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
+_RECEIPT = (
+    "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.after, r.position from {pos.receipts} r "
+    "where r.instance = $1"
+)
+RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
 _RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and r.register = $2 and r.number = $3")
 _RECEIPTS = Statement(
     f"{_RECEIPT} and ($2::timestamptz is null or r.date >= $2) and ($3::timestamptz is null or r.date <= $3) "
@@ -27,6 +31,8 @@ _receipts = msgspec.json.Decoder(Receipt)
 def receipt_of_row(row: Any) -> Receipt:
     """The receipt as it was issued, with what has become of it since."""
     receipt = _receipts.decode(row["document"])
+    if row["after"] is not None:
+        receipt = _with_after(receipt, AFTER.decode(row["after"]))
     if row["void_receipt"] is None and row["refund_receipts"] == "[]":
         return receipt
     return msgspec.structs.replace(
@@ -38,16 +44,27 @@ def receipt_of_row(row: Any) -> Receipt:
     )
 
 
+def _with_after(receipt: Receipt, after: After) -> Receipt:
+    return msgspec.structs.replace(
+        receipt, signature=after.signature, unsigned=after.unsigned, copies=after.copies, hospitality=after.hospitality
+    )
+
+
 async def receipts(ask: Ask) -> AsyncIterator[list[Receipt]]:
     async for rows in ask.tables.stream(_RECEIPTS, ask.instance, ask.body.since, ask.body.until, by="position"):
         yield [receipt_of_row(row) for row in rows]
 
 
+async def receipt_by_key(tables: Tables, instance: int, key: str) -> Receipt | None:
+    row = await tables.fetch_one(RECEIPT_BY_KEY, instance, key)
+    return None if row is None else receipt_of_row(row)
+
+
 async def receipt(ask: Ask) -> Receipt:
-    row = await ask.tables.fetch_one(_RECEIPT_BY_KEY, ask.instance, ask.body.receipt)
-    if row is None:
+    found = await receipt_by_key(ask.tables, ask.instance, ask.body.receipt)
+    if found is None:
         raise not_found("receipt_not_found", id=ask.body.receipt)
-    return receipt_of_row(row)
+    return found
 
 
 async def receipt_by_number(ask: Ask) -> Receipt:

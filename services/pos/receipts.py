@@ -20,7 +20,9 @@ from libs.contracts.pos.commands import (
     Sell,
     VoidReceipt,
 )
+from libs.contracts.pos.documents import HospitalityNoted, MailFailed, MailRequested, ReceiptMailed, ReceiptReprinted
 from libs.contracts.pos.events import (
+    Hospitality,
     LinesPaid,
     PaidPart,
     ReceiptIssued,
@@ -29,6 +31,7 @@ from libs.contracts.pos.events import (
     ReceiptVoided,
 )
 from libs.contracts.pos.permissions import PAYMENTS
+from libs.contracts.pos.signing import ReceiptSigned, ReceiptUnsigned, Signature
 from libs.domain.decider import Aggregate, Claim, Command, CommandType, Decision, States, StreamRef
 from libs.domain.events import Recorded
 from libs.domain.ids import key_of
@@ -56,7 +59,8 @@ class Back(msgspec.Struct, frozen=True):
 
 class ReceiptState(msgspec.Struct, frozen=True):
     """``issued`` is None until the receipt exists; ``number`` and ``at`` are what the log gave it. ``refunds``: the receipts that took
-    parts back; ``back`` by line, ``paid_back`` by kind of payment."""
+    parts back; ``back`` by line, ``paid_back`` by kind of payment. ``mails``: by id, what became of each: None as long as nobody knows,
+    empty when it was sent, else why not."""
 
     issued: ReceiptIssued | None = None
     number: int | None = None
@@ -66,6 +70,16 @@ class ReceiptState(msgspec.Struct, frozen=True):
     back: Mapping[str, Back] = msgspec.field(default_factory=dict)
     paid_back: Mapping[int, int] = msgspec.field(default_factory=dict)
     tip_back: int = 0
+    signature: Signature | None = None
+    unsigned: str = ""
+    copies: int = 0
+    hospitality: Hospitality | None = None
+    hospitalities: int = 0
+    mails: Mapping[str, str | None] = msgspec.field(default_factory=dict)
+
+    @property
+    def awaits_signature(self) -> bool:
+        return self.issued is not None and bool(self.issued.signing_unit) and self.signature is None and not self.unsigned
 
 
 def evolve(state: ReceiptState, recorded: Recorded) -> ReceiptState:
@@ -76,6 +90,27 @@ def evolve(state: ReceiptState, recorded: Recorded) -> ReceiptState:
             return msgspec.structs.replace(state, void_receipt=void_receipt)
         case ReceiptRefunded() as refunded:
             return _with_refund(state, refunded)
+    return _handed_over(state, recorded)
+
+
+def _handed_over(state: ReceiptState, recorded: Recorded) -> ReceiptState:
+    """What happens to a receipt without changing what it says."""
+    replace = msgspec.structs.replace
+    match recorded.data:
+        case ReceiptSigned(signature=signature):
+            return replace(state, signature=signature)
+        case ReceiptUnsigned(reason=reason):
+            return replace(state, unsigned=reason)
+        case ReceiptReprinted(copy=copy):
+            return replace(state, copies=copy)
+        case HospitalityNoted(hospitality=hospitality):
+            return replace(state, hospitality=hospitality, hospitalities=state.hospitalities + 1)
+        case MailRequested(mail=mail):
+            return replace(state, mails={**state.mails, mail: None})
+        case ReceiptMailed(mail=mail):
+            return replace(state, mails={**state.mails, mail: ""})
+        case MailFailed(mail=mail, reason=reason):
+            return replace(state, mails={**state.mails, mail: reason})
     raise AssertionError(f"a receipt has no {recorded.type}")
 
 
@@ -170,6 +205,7 @@ def _issue(
         shift=shift,
         client_at=command.client_at,
         own_number=command.number,
+        signing_unit=house.settings.signing_unit,
     )
 
 
@@ -300,6 +336,11 @@ def receipt_of(state: ReceiptState) -> Receipt:
         refunded=sum(back.amount for back in state.back.values()),
         shift=issued.shift,
         client_at=issued.client_at,
+        signing_unit=issued.signing_unit,
+        signature=state.signature,
+        unsigned=state.unsigned,
+        copies=state.copies,
+        hospitality=state.hospitality,
     )
 
 

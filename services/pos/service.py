@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
-from libs.contracts.pos.permissions import DAY_CLOSE, ORDERS
+from collections.abc import Awaitable, Callable, Mapping
+
+from libs.contracts.pos.permissions import DAY_CLOSE, ORDERS, PAYMENTS, SETTINGS
 from libs.contracts.pos.permissions import SHIFTS as SHIFT_RIGHT
 from libs.contracts.pos.permissions import TABLES as TABLE_RIGHT
 from libs.runtime.records import record_parts
+from libs.runtime.sealed import Sealed
+from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service
 from services.pos import (
+    documents,
     floor,
     house,
+    paper_queries,
+    receipt_search,
     receipts,
     reports,
     tabs,
     taking_back,
 )
 from services.pos.closing import Closings
+from services.pos.configuring import Configuring
 from services.pos.house_tables import DAYS, SHIFTS
 from services.pos.house_tables import QUERIES as HOUSE_QUERIES
+from services.pos.mail import Mails, Post, Smtp
 from services.pos.offline import Offline
 from services.pos.projections import RECEIPTS
 from services.pos.queries import QUERIES
 from services.pos.records import TABLE_GROUPS, TABLES
 from services.pos.self_order import open_codes
+from services.pos.signing import Signer, Signings
 from services.pos.tabs.projections import TABS
 from services.pos.tabs.queries import QUERIES as TAB_QUERIES
 
+SIGNED = ("receipt.sell", "receipt.pay_table", "receipt.void", "receipt.refund")
 
-async def _extend(host: Host) -> None:
-    Closings(host).register()
-    await open_codes(host)
-    Offline(host).register()
+def extended(signers: Mapping[str, Signer], post: Post) -> Callable[[Host], Awaitable[None]]:
+    """What pos does beyond answering: ``signers`` by the unit that the settings name, ``post`` carries mail away."""
+
+    async def extend(host: Host) -> None:
+        Closings(host).register()
+        await open_codes(host)
+        Offline(host).register()
+        secrets = Secrets(host.log_dsn, "pos")
+        await secrets.open()
+        host.on_stop(secrets.close)
+        sealed = await Sealed.open(secrets)
+        Configuring(host, sealed).register()
+        Mails(host, sealed, post).register()
+        signings = Signings(host, signers)
+        host.dispatcher.on_append(signings.appended)
+        for name in SIGNED:
+            host.dispatcher.wait_after(name, signings.ended)
+        host.run(signings.sweep())
+
+    return extend
 
 
 _groups, _tables = record_parts(TABLE_GROUPS), record_parts(TABLES)
@@ -43,6 +70,7 @@ SERVICE = Service(
         *tabs.COMMANDS,
         *receipts.COMMANDS,
         *taking_back.COMMANDS,
+        *documents.COMMANDS,
         *house.COMMANDS,
     ),
     projections=(
@@ -60,9 +88,13 @@ SERVICE = Service(
         *QUERIES,
         *HOUSE_QUERIES,
         *reports.QUERIES,
+        *receipt_search.QUERIES,
+        *paper_queries.QUERIES,
     ),
-    extend=_extend,
+    extend=extended({}, Smtp()),
     doors={
+        "house.configure": (SETTINGS, True),
+        "receipt.mail": (PAYMENTS, True),
         "shift.settle": (SHIFT_RIGHT, True),
         "day.close": (DAY_CLOSE, True),
         "day.x_report": (DAY_CLOSE, False),

@@ -112,6 +112,7 @@ def _issued_now(original: ReceiptIssued, command: Command[Any], house: HouseStat
         "shift": None if shift is None else shift.id,
         "client_at": command.client_at,
         "own_number": command.number,
+        "signing_unit": house.settings.signing_unit,
     }
 
 

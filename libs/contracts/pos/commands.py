@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from libs.contracts.pos.events import OrderLine, PaymentTaken, ReceiptLine, TableState, TaxAmount
+from libs.contracts.pos.events import Hospitality, OrderLine, PaymentTaken, ReceiptLine, TableState, TaxAmount
+from libs.contracts.pos.signing import Signature
 
 ITEMS_PER_ORDER_MAX: Final = 500
 ORDERS_PER_BATCH_MAX: Final = 200
@@ -169,7 +170,8 @@ class TableStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """``date`` is when the log took it. ``void_receipt``: what voided it; ``voided_receipt``: what it voids. ``refund_receipts``: what took
-    parts of it back, ``refunded`` their sum (positive); ``refunded_receipt``: what it takes back a part of."""
+    parts of it back, ``refunded`` their sum (positive); ``refunded_receipt``: what it takes back a part of.
+    With a ``signing_unit`` there is a ``signature`` in the end, or the reason why it is ``unsigned``. ``copies``: reprints."""
 
     id: str
     number: int
@@ -196,6 +198,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int = 0
     shift: str | None = None
     client_at: datetime | None = None
+    signing_unit: str = ""
+    signature: Signature | None = None
+    unsigned: str = ""
+    copies: int = 0
+    hospitality: Hospitality | None = None
 
 
 class TableTab(msgspec.Struct, frozen=True, kw_only=True):

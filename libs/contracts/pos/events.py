@@ -102,6 +102,14 @@ class PaymentTaken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     amount: int
 
 
+class Hospitality(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What makes a bill proof of a business meal (Bewirtungsbeleg, § 4 (5) no. 2 EStG); ``host`` is who invited and signs."""
+
+    occasion: str
+    guests: tuple[str, ...]
+    host: str
+
+
 @event("tab.order_placed")
 class OrderPlaced(Event, frozen=True, kw_only=True):
     table: str
@@ -144,7 +152,8 @@ class TableCleaned(Event, frozen=True, kw_only=True):
 @event("receipt.issued")
 class ReceiptIssued(Event, frozen=True, kw_only=True):
     """A sale, or with ``voids`` its reversal with every figure negated, or with ``refunds`` a part of it taken back.
-    ``Σ payments = gross + tip + change``. ``shift``: the shift it was made in, if its staff had opened one.
+    ``Σ payments = gross + tip + change``. ``shift``: the shift it was made in, if its staff had opened one. ``signing_unit``: what is to
+    sign it; empty: the house had none, and this receipt awaits no signature.
 
     A till that was cut off tells when it happened (``client_at``); one that numbers its receipts itself gives ``own_number``, and the log
     gives none.
@@ -171,6 +180,7 @@ class ReceiptIssued(Event, frozen=True, kw_only=True):
     shift: str | None = None
     client_at: datetime | None = None
     own_number: int | None = None
+    signing_unit: str = ""
 
     def series(self) -> str | None:
         return f"receipt.{self.register}" if self.own_number is None else None

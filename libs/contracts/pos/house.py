@@ -4,7 +4,7 @@ sale reads; only settings, shifts and days write it. Z reports have a stream eac
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,16 +18,46 @@ COUNT_MAX_MINOR: Final = 10**12
 Day = date  # some structs have a field named date
 
 
+class Letterhead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands on every receipt (§ 14 UStG, § 6 KassenSichV): who sells, and where. ``footer``: lines below it."""
+
+    company: str = ""
+    street: str = ""
+    postcode: str = ""
+    city: str = ""
+    country: str = ""
+    tax_number: str = ""
+    vat_id: str = ""
+    phone: str = ""
+    email: str = ""
+    footer: tuple[str, ...] = ()
+
+
+class MailServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where mail is handed in. ``host`` empty: none is sent. ``secret`` names the password in the service's store of secrets; the
+    password itself is in no event."""
+
+    host: str = ""
+    port: int = 587
+    security: Literal["none", "starttls", "tls"] = "starttls"
+    user: str = ""
+    sender: str = ""
+    secret: str = ""
+
+
 class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``currency`` ISO 4217, ``zone`` an IANA name, ``day_starts`` the wall-clock time at which a business day begins;
     ``shift_required``: nobody sells without an open shift. ``offline_registers`` may sell while cut off: they number their receipts
-    themselves."""
+    themselves. ``signing_unit``: what signs receipts; empty: nothing does."""
 
     currency: str = "EUR"
     zone: str = "Europe/Berlin"
     day_starts: time = time(4)
     shift_required: bool = False
     offline_registers: tuple[str, ...] = ()
+    letterhead: Letterhead = Letterhead()
+    mail: MailServer = MailServer()
+    signing_unit: str = ""
 
 
 class PaymentTotal(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,8 +191,53 @@ class ZReportIssued(Event, frozen=True, kw_only=True):
 # --- what can be asked of the house ----------------------------------------------------------------------------------------------
 
 
+class LetterheadChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    company: str | msgspec.UnsetType = msgspec.UNSET
+    street: str | msgspec.UnsetType = msgspec.UNSET
+    postcode: str | msgspec.UnsetType = msgspec.UNSET
+    city: str | msgspec.UnsetType = msgspec.UNSET
+    country: str | msgspec.UnsetType = msgspec.UNSET
+    tax_number: str | msgspec.UnsetType = msgspec.UNSET
+    vat_id: str | msgspec.UnsetType = msgspec.UNSET
+    phone: str | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType = msgspec.UNSET
+    footer: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class MailServerChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``secret`` is set by the service alone, when a password came with the change."""
+
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    port: int | msgspec.UnsetType = msgspec.UNSET
+    security: Literal["none", "starttls", "tls"] | msgspec.UnsetType = msgspec.UNSET
+    user: str | msgspec.UnsetType = msgspec.UNSET
+    sender: str | msgspec.UnsetType = msgspec.UNSET
+    secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class SettingsChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields that are named; all others stay as they are."""
+
+    zone: str | msgspec.UnsetType = msgspec.UNSET
+    day_starts: time | msgspec.UnsetType = msgspec.UNSET
+    shift_required: bool | msgspec.UnsetType = msgspec.UNSET
+    offline_registers: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    letterhead: LetterheadChange = LetterheadChange()
+    mail: MailServerChange = MailServerChange()
+
+
 class ChangeSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    settings: HouseSettings
+    """``settings``: all of them as a whole; ``change``: some of them."""
+
+    settings: HouseSettings | None = None
+    change: SettingsChange = SettingsChange()
+
+
+class Configure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change that may bring a password for the mail server. Empty: the one that is known stays."""
+
+    change: SettingsChange = SettingsChange()
+    mail_password: str = ""
 
 
 class OpenShift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

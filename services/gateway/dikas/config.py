@@ -1,0 +1,149 @@
+"""Section Config: the settings of the house. PUT changes the fields it names."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import Any, Final, Literal
+
+import msgspec
+
+from libs.contracts.pos.house import Configure, HouseSettings, LetterheadChange, MailServerChange, SettingsChange
+from libs.domain.errors import FieldError, invalid
+from services.gateway.bodies import Whole
+from services.gateway.dikas.call import Call, Route
+
+FOOTER_MAX_LINES: Final = 100  # what is more is no footer; the service names its own bound
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+class OperationBody(msgspec.Struct, rename="camel"):
+    """``dayStarts``: the wall-clock time (HH:MM) at which a business day begins, in ``zone`` (IANA)."""
+
+    zone: str | None = None
+    day_starts: str | None = None
+    shift_required: bool | None = None
+
+
+class LetterheadBody(msgspec.Struct, rename="camel"):
+    company: str | None = None
+    street: str | None = None
+    postcode: str | None = None
+    city: str | None = None
+    country: str | None = None
+    tax_number: str | None = None
+    vat_id: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    footer: list[str] | None = None
+
+
+class MailBody(msgspec.Struct, rename="camel"):
+    """``host`` empty: no mail is sent. ``password`` empty or absent: the one that is known stays; it is never shown."""
+
+    host: str | None = None
+    port: Whole | None = None
+    security: str | None = None
+    user: str | None = None
+    sender: str | None = None
+    password: str | None = None
+
+
+class ConfigBody(msgspec.Struct, rename="camel"):
+    operation: OperationBody | None = None
+    letterhead: LetterheadBody | None = None
+    mail: MailBody | None = None
+
+
+class OperationOut(msgspec.Struct, rename="camel"):
+    currency: str
+    zone: str
+    day_starts: str
+    shift_required: bool
+
+
+class LetterheadOut(msgspec.Struct, rename="camel"):
+    company: str
+    street: str
+    postcode: str
+    city: str
+    country: str
+    tax_number: str
+    vat_id: str
+    phone: str
+    email: str
+    footer: list[str]
+
+
+class MailOut(msgspec.Struct, rename="camel"):
+    host: str
+    port: int
+    security: Literal["none", "starttls", "tls"]
+    user: str
+    sender: str
+    has_password: bool
+
+
+class ConfigOut(msgspec.Struct, rename="camel"):
+    operation: OperationOut
+    letterhead: LetterheadOut
+    mail: MailOut
+
+
+def config_out(settings: HouseSettings) -> ConfigOut:
+    letterhead, mail = settings.letterhead, settings.mail
+    operation = OperationOut(settings.currency, settings.zone, settings.day_starts.strftime("%H:%M"), settings.shift_required)
+    texts = {field.name: getattr(letterhead, field.name) for field in msgspec.structs.fields(LetterheadOut)}
+    return ConfigOut(
+        operation=operation,
+        letterhead=LetterheadOut(**{**texts, "footer": list(letterhead.footer)}),
+        mail=MailOut(mail.host, mail.port, mail.security, mail.user, mail.sender, bool(mail.secret)),
+    )
+
+
+def _named(body: msgspec.Struct | None, *but: str) -> dict[str, Any]:
+    """The fields of a group that have a value; ``null`` is no value, so it changes nothing."""
+    if body is None:
+        return {}
+    values = ((field.name, getattr(body, field.name)) for field in msgspec.structs.fields(body))
+    return {name: value for name, value in values if value is not None and name not in but}
+
+
+def change_of(body: ConfigBody) -> SettingsChange:
+    faults: list[FieldError] = []
+    operation = _named(body.operation)
+    if "day_starts" in operation:
+        if _TIME.fullmatch(operation["day_starts"]):
+            operation["day_starts"] = time.fromisoformat(operation["day_starts"])
+        else:
+            faults.append(FieldError("operation.dayStarts", "not_a_time_of_day"))
+    letterhead = _named(body.letterhead)
+    if "footer" in letterhead:
+        if len(letterhead["footer"]) > FOOTER_MAX_LINES:
+            faults.append(FieldError("letterhead.footer", "too_many", {"max": FOOTER_MAX_LINES}))
+        letterhead["footer"] = tuple(letterhead["footer"])
+    mail = _named(body.mail, "password")
+    if mail.get("security", "none") not in ("none", "starttls", "tls"):
+        faults.append(FieldError("mail.security", "not_allowed", {"allowed": "none, starttls, tls"}))
+    if faults:
+        raise invalid(*faults)
+    return SettingsChange(**operation, letterhead=LetterheadChange(**letterhead), mail=MailServerChange(**mail))
+
+
+async def config(call: Call) -> ConfigOut:
+    """The settings of the house."""
+    return config_out(await call.query("pos", "house.settings", {}, HouseSettings))
+
+
+async def change_config(call: Call) -> ConfigOut:
+    """Changes the fields it names. An empty password keeps the old one."""
+    body: ConfigBody = call.body
+    password = (body.mail.password or "") if body.mail is not None else ""
+    asked = Configure(change=change_of(body), mail_password=password)
+    return config_out(await call.command("pos", "house.configure", asked, HouseSettings))
+
+
+ROUTES = (
+    Route("GET", "/api/v1/config", "Config", config),
+    Route("PUT", "/api/v1/config", "Config", change_config, ConfigBody),
+)
