@@ -7,6 +7,8 @@ from typing import Final
 REQUEST_DEADLINE_S: Final = 10.0
 LOGIN_DEADLINE_S: Final = 15.0
 CLOSE_DEADLINE_S: Final = 30.0  # settling a shift, closing a day: sums over the log
+MAIL_DEADLINE_S: Final = 25.0  # a mail server may take its time
+NUMBER_MAX_DIGITS: Final = 18  # of a receipt
 WARNINGS_MAX: Final = 20
 SYNC_BODY_MAX_BYTES: Final = 4 * 1024 * 1024  # 1,000 commands of a till that was cut off
 IDEMPOTENCY_KEY_MAX_CHARS: Final = 200

@@ -25,7 +25,7 @@ from libs.bus.subjects import Call
 from libs.contracts.pos.documents import EndMail, Mail, MailReceipt
 from libs.contracts.pos.house import HouseSettings, MailServer
 from libs.domain.decider import Command
-from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
+from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found, unavailable
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.dispatcher import decoded, principal_of
@@ -44,13 +44,12 @@ log = structlog.get_logger(__name__)
 
 SEND_WITHIN_S: Final = 10.0  # the whole conversation with the mail server
 END_WITHIN_S: Final = 3.0
+REPEAT_AFTER_S: Final = 10.0
 SENDING_MAX: Final = 32  # conversations at once
-
-MAIL_REASONS: Final = ("mail_server_unreachable", "mail_server_timeout", "mail_login_refused", "mail_recipient_refused", "mail_refused")
 
 
 class NotSent(Exception):
-    """The mail server did not take it; ``reason`` is one of ``MAIL_REASONS``."""
+    """The mail server did not take it; ``reason`` is a key of ``REFUSALS``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -176,7 +175,19 @@ class Mails:
         return message
 
 
+# why it was not sent → what the caller is told
+REFUSALS: Final[Mapping[str, DomainError]] = {
+    refusal.reason: refusal
+    for refusal in (
+        DomainError(Kind.UNPROCESSABLE, "mail_recipient_refused"),
+        unavailable("mail_server_unreachable", REPEAT_AFTER_S),
+        unavailable("mail_server_timeout", REPEAT_AFTER_S),
+        unavailable("mail_login_refused", REPEAT_AFTER_S),
+        unavailable("mail_refused", REPEAT_AFTER_S),
+    )
+}
+
+
 def _refusal(reason: str) -> DomainError:
-    if reason == "mail_recipient_refused":
-        return DomainError(Kind.UNPROCESSABLE, "mail_recipient_refused")
-    return DomainError(Kind.UNAVAILABLE, reason, retry_after_s=10.0)
+    known = REFUSALS[reason]
+    return DomainError(known.kind, known.reason, retry_after_s=known.retry_after_s)

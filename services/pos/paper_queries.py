@@ -28,9 +28,7 @@ async def _receipt(ask: Ask) -> Receipt:
 async def _paper(ask: Ask) -> Paper:
     asked: PaperAsked = ask.body
     receipt = await _receipt(ask)
-    return await Papers(ask.tables).paper(
-        ask.instance, receipt, Language(asked.language), copy=asked.copy, hospitality=asked.hospitality
-    )
+    return await Papers(ask.tables).paper(ask.instance, receipt, Language(asked.language), copy=asked.copy, hospitality=asked.hospitality)
 
 
 async def text(ask: Ask) -> PaperText:

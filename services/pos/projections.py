@@ -16,6 +16,7 @@ from libs.projections.rows import Rows
 from services.pos.receipts import RECEIPT, number_of, receipt_of
 from services.pos.takings import takings
 
+
 class After(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was added to a receipt after it was issued, as its row keeps it."""
 

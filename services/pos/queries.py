@@ -15,8 +15,7 @@ from libs.runtime.service import Ask, Query
 from services.pos.projections import AFTER, After
 
 _RECEIPT = (
-    "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.after, r.position from {pos.receipts} r "
-    "where r.instance = $1"
+    "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.after, r.position from {pos.receipts} r where r.instance = $1"
 )
 RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
 _RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and r.register = $2 and r.number = $3")

@@ -32,7 +32,8 @@ def _windows(customer: str) -> Statement:
     return Statement(
         "select r.position, r.matches, case when r.matches then r.document end as document, r.void_receipt, r.refund_receipts, r.refunded, "
         f"r.after from (select r.*, ({_MATCHES}) as matches from {{pos.receipts}} r "
-        f"where r.instance = $1 and r.position < $2 and {customer} order by r.position desc limit {LOOKED_AT_ROWS}) r order by r.position desc"
+        f"where r.instance = $1 and r.position < $2 and {customer} order by r.position desc limit {LOOKED_AT_ROWS}) r "
+        "order by r.position desc"
     )
 
 

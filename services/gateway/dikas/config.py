@@ -144,6 +144,6 @@ async def change_config(call: Call) -> ConfigOut:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/config", "Config", config),
-    Route("PUT", "/api/v1/config", "Config", change_config, ConfigBody),
+    Route("GET", "/api/v1/config", "Config", config, asks=("pos.house.settings",)),
+    Route("PUT", "/api/v1/config", "Config", change_config, ConfigBody, asks=("pos.house.configure",)),
 )

@@ -23,6 +23,7 @@ NAMES: Final[Mapping[str, str]] = {
     "confirmed": "confirm",
     "through": "date",
     "staff": "staffId",
+    "text": "q",
     "target": "targetTableId",
     "waiter": "staffId",
     "colour": "color",

@@ -13,12 +13,12 @@ from libs.contracts.pos.documents import Copy, Mail, MailReceipt, NoteHospitalit
 from libs.contracts.pos.events import Hospitality
 from libs.contracts.pos.receipt_search import PAGE_SIZE, ReceiptSearch
 from libs.contracts.pos.signing import SignatureState
-from libs.domain.errors import FieldError, invalid, not_found
+from libs.domain.errors import FieldError, invalid
 from libs.texts.catalogue import Language
 from libs.texts.paper import AWAITED, UNSIGNED_REASONS
 from services.gateway import limits
 from services.gateway.dikas import shapes
-from services.gateway.dikas.call import Call, Document, Route
+from services.gateway.dikas.call import Call, Picture, Route
 from services.gateway.dikas.receipts import ReceiptOut, receipt_out
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -67,21 +67,21 @@ class TseOut(msgspec.Struct, rename="camel"):
 
     receipt_id: str
     is_signed: bool
-    reason: str | None
-    message: str | None
-    client_id: str | None
-    process_type: str | None
-    process_data: str | None
-    transaction_number: int | None
-    signature_counter: int | None
-    serial_number: str | None
-    start_time: str | None
-    log_time: str | None
-    signature_algorithm: str | None
-    log_time_format: str | None
-    signature: str | None
-    public_key: str | None
-    qr_code: str | None
+    reason: str | None = None
+    message: str | None = None
+    client_id: str | None = None
+    process_type: str | None = None
+    process_data: str | None = None
+    transaction_number: int | None = None
+    signature_counter: int | None = None
+    serial_number: str | None = None
+    start_time: str | None = None
+    log_time: str | None = None
+    signature_algorithm: str | None = None
+    log_time_format: str | None = None
+    signature: str | None = None
+    public_key: str | None = None
+    qr_code: str | None = None
 
 
 def _key(call: Call) -> str:
@@ -172,19 +172,18 @@ async def _text(call: Call, paper: Paper) -> str:
     return (await call.query("pos", "receipt.text", paper, PaperText)).text
 
 
-async def _pdf(call: Call, paper: Paper, name: str) -> Document:
-    content = (await call.query("pos", "receipt.pdf", paper, PaperPdf)).content
-    return Document(type=PDF, body=content, name=f"{name}-{paper.receipt}.pdf")
+async def _pdf(call: Call, paper: Paper) -> Picture:
+    return Picture(type=PDF, body=(await call.query("pos", "receipt.pdf", paper, PaperPdf)).content)
 
 
-async def text(call: Call) -> Document:
+async def text(call: Call) -> Picture:
     """As plain text of 42 columns; ``language`` de or en."""
-    return Document(type=TEXT, body=(await _text(call, _paper(call))).encode())
+    return Picture(type=TEXT, body=(await _text(call, _paper(call))).encode())
 
 
-async def pdf(call: Call) -> Document:
+async def pdf(call: Call) -> Picture:
     """As PDF; ``language`` de or en."""
-    return await _pdf(call, _paper(call), "receipt")
+    return await _pdf(call, _paper(call))
 
 
 async def reprint(call: Call) -> CopyOut:
@@ -212,14 +211,14 @@ async def note_hospitality(call: Call) -> HospitalityOut:
     return HospitalityOut(paper.receipt, body.occasion, body.guests, body.host, await _text(call, paper))
 
 
-async def hospitality_text(call: Call) -> Document:
+async def hospitality_text(call: Call) -> Picture:
     """The form for a business meal as plain text; what was not noted is left to be filled in."""
-    return Document(type=TEXT, body=(await _text(call, _paper(call, hospitality=True))).encode())
+    return Picture(type=TEXT, body=(await _text(call, _paper(call, hospitality=True))).encode())
 
 
-async def hospitality_pdf(call: Call) -> Document:
+async def hospitality_pdf(call: Call) -> Picture:
     """The form for a business meal as PDF; what was not noted is left to be filled in."""
-    return await _pdf(call, _paper(call, hospitality=True), "hospitality")
+    return await _pdf(call, _paper(call, hospitality=True))
 
 
 async def tse(call: Call) -> TseOut:
@@ -228,13 +227,10 @@ async def tse(call: Call) -> TseOut:
     signature = state.signature
     if signature is None:
         message = UNSIGNED_REASONS.get(state.reason, AWAITED)(call.language, {})
-        nothing = dict.fromkeys(field.name for field in msgspec.structs.fields(TseOut))
-        return TseOut(**{**nothing, "receipt_id": state.receipt, "is_signed": False, "reason": state.reason or None, "message": message})
+        return TseOut(receipt_id=state.receipt, is_signed=False, reason=state.reason or None, message=message)
     return TseOut(
         receipt_id=state.receipt,
         is_signed=True,
-        reason=None,
-        message=None,
         client_id=signature.client,
         process_type=signature.process_type,
         process_data=signature.process_data,
@@ -252,15 +248,22 @@ async def tse(call: Call) -> TseOut:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/receipts/search", "Receipts", search, stream=True),
-    Route("GET", "/api/v1/receipts/voided", "Receipts", voided, stream=True),
-    Route("GET", "/api/v1/receipts/by-customer/{customerId}", "Receipts", by_customer, stream=True),
-    Route("GET", "/api/v1/receipts/{id}/text", "Receipts", text),
-    Route("GET", "/api/v1/receipts/{id}/pdf", "Receipts", pdf),
-    Route("GET", "/api/v1/receipts/{id}/tse", "Receipts", tse),
-    Route("POST", "/api/v1/receipts/{id}/print", "Receipts", reprint, status=201),
-    Route("POST", "/api/v1/receipts/{id}/email", "Receipts", email, MailBody),
-    Route("POST", "/api/v1/receipts/{id}/hospitality", "Receipts", note_hospitality, HospitalityBody),
-    Route("GET", "/api/v1/receipts/{id}/hospitality/text", "Receipts", hospitality_text),
-    Route("GET", "/api/v1/receipts/{id}/hospitality/pdf", "Receipts", hospitality_pdf),
+    Route("GET", "/api/v1/receipts/search", "Receipts", search, stream=True, asks=("pos.receipt.search",)),
+    Route("GET", "/api/v1/receipts/voided", "Receipts", voided, stream=True, asks=("pos.receipt.search",)),
+    Route("GET", "/api/v1/receipts/by-customer/{customerId}", "Receipts", by_customer, stream=True, asks=("pos.receipt.search",)),
+    Route("GET", "/api/v1/receipts/{id}/text", "Receipts", text, asks=("pos.receipt.text",)),
+    Route("GET", "/api/v1/receipts/{id}/pdf", "Receipts", pdf, asks=("pos.receipt.pdf",)),
+    Route("GET", "/api/v1/receipts/{id}/tse", "Receipts", tse, asks=("pos.receipt.signature",)),
+    Route("POST", "/api/v1/receipts/{id}/print", "Receipts", reprint, status=201, asks=("pos.receipt.reprint", "pos.receipt.text")),
+    Route("POST", "/api/v1/receipts/{id}/email", "Receipts", email, MailBody, asks=("pos.receipt.mail",)),
+    Route(
+        "POST",
+        "/api/v1/receipts/{id}/hospitality",
+        "Receipts",
+        note_hospitality,
+        HospitalityBody,
+        asks=("pos.receipt.note_hospitality", "pos.receipt.text"),
+    ),
+    Route("GET", "/api/v1/receipts/{id}/hospitality/text", "Receipts", hospitality_text, asks=("pos.receipt.text",)),
+    Route("GET", "/api/v1/receipts/{id}/hospitality/pdf", "Receipts", hospitality_pdf, asks=("pos.receipt.pdf",)),
 )

@@ -9,6 +9,7 @@ import msgspec
 
 from libs.contracts.pos.commands import Payment, Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber, RefundedItem, RefundReceipt, VoidReceipt
 from libs.domain.errors import FieldError, invalid
+from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
@@ -90,6 +91,7 @@ class ReceiptOut(msgspec.Struct, rename="camel"):
     business_day: str
     shift_id: str | None
     offline_date: str | None
+    is_signed: bool
 
 
 def receipt_out(receipt: Receipt) -> ReceiptOut:
@@ -133,6 +135,7 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
         business_day=receipt.business_day.isoformat(),
         shift_id=receipt.shift,
         offline_date=shapes.maybe_moment(receipt.client_at),
+        is_signed=receipt.signature is not None,
     )
 
 
@@ -154,7 +157,7 @@ async def receipt(call: Call) -> ReceiptOut:
 async def by_number(call: Call) -> ReceiptOut:
     """The receipt with this number at the register."""
     text = call.params["number"]
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not (text.isascii() and text.isdigit() and len(text) <= limits.NUMBER_MAX_DIGITS):
         raise invalid(FieldError("number", "expected_integer"))
     wanted = ReceiptNumber(number=int(text), register=call.register)
     return receipt_out(await call.query("pos", "receipt.by_number", wanted, Receipt))
