@@ -36,6 +36,7 @@ from services.pos.signing import Signer, Signings
 from services.pos.tabs.projections import TABS
 from services.pos.tabs.queries import QUERIES as TAB_QUERIES
 
+SIGNERS: dict[str, Signer] = {}  # unit of the settings → what signs for it; none is shipped yet
 SIGNED = ("receipt.sell", "receipt.pay_table", "receipt.void", "receipt.refund")
 
 def extended(signers: Mapping[str, Signer], post: Post) -> Callable[[Host], Awaitable[None]]:
@@ -91,7 +92,7 @@ SERVICE = Service(
         *receipt_search.QUERIES,
         *paper_queries.QUERIES,
     ),
-    extend=extended({}, Smtp()),
+    extend=extended(SIGNERS, Smtp()),
     doors={
         "house.configure": (SETTINGS, True),
         "receipt.mail": (PAYMENTS, True),

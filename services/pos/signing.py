@@ -178,7 +178,7 @@ class Signings:
     def __init__(self, host: Host, signers: Mapping[str, Signer]) -> None:
         self._host = host
         self._signers = signers
-        self._turns = {unit: asyncio.Lock() for unit in signers}
+        self._turns: dict[str, asyncio.Lock] = {}  # of units that have a signer
         self._pending: dict[tuple[int, str], asyncio.Task[Receipt]] = {}
 
     def appended(self, events: Sequence[Recorded]) -> None:
@@ -248,8 +248,9 @@ class Signings:
         if signer is None:
             return await NoUnit().sign(process)
         ends = time.monotonic() + SIGN_WITHIN_S
+        turn = self._turns.setdefault(process.unit, asyncio.Lock())
         async with asyncio.timeout(SIGN_WITHIN_S):
-            await self._turns[process.unit].acquire()
+            await turn.acquire()
         try:
             asked = asyncio.ensure_future(signer.sign(process))
             done, _ = await asyncio.wait({asked}, timeout=max(0.0, ends - time.monotonic()))
@@ -259,7 +260,7 @@ class Signings:
                 raise TimeoutError
             return asked.result()
         finally:
-            self._turns[process.unit].release()
+            turn.release()
 
     async def sweep(self) -> None:
         """Takes on what was left without an end; one of the replicas does so."""
