@@ -164,7 +164,7 @@ class _Writer:
         receipt = self._receipt
         yield from _pair(self.title, self._say(words.REGISTER, register=receipt.register), bold=True)
         table = self._say(words.TABLE, name=self._around.table) if self._around.table else ""
-        yield from _pair(self._moment(receipt.date), table)
+        yield from _pair(self._moment(receipt.client_at or receipt.date), table)
         if self._around.staff:
             yield from _wrapped(self._say(words.STAFF, name=self._around.staff))
 
@@ -233,7 +233,7 @@ class _Writer:
         yield from _wrapped(self._say(words.HOSPITALITY_LAW))
         yield from self.rule()
         yield from _pair(self.title, self._say(words.REGISTER, register=receipt.register), bold=True)
-        yield from _pair(self._say(words.MEAL_DAY), self._moment(receipt.date))
+        yield from _pair(self._say(words.MEAL_DAY), self._moment(receipt.client_at or receipt.date))
         town = f"{letterhead.postcode} {letterhead.city}".strip()
         place = ", ".join(part for part in (letterhead.company, letterhead.street, town) if part)
         yield from self._asked_for(words.MEAL_PLACE, (place,))

@@ -39,6 +39,7 @@ from services.pos.tabs.queries import QUERIES as TAB_QUERIES
 SIGNERS: dict[str, Signer] = {}  # unit of the settings → what signs for it; none is shipped yet
 SIGNED = ("receipt.sell", "receipt.pay_table", "receipt.void", "receipt.refund")
 
+
 def extended(signers: Mapping[str, Signer], post: Post) -> Callable[[Host], Awaitable[None]]:
     """What pos does beyond answering: ``signers`` by the unit that the settings name, ``post`` carries mail away."""
 

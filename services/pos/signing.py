@@ -110,7 +110,7 @@ def process_of(instance: int, receipt: Receipt) -> Process:
         client=receipt.register,
         type=RECEIPT_PROCESS,
         content=process_data(receipt),
-        started=receipt.date,
+        started=receipt.client_at or receipt.date,
     )
 
 

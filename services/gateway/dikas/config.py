@@ -13,16 +13,17 @@ from libs.domain.errors import FieldError, invalid
 from services.gateway.bodies import Whole
 from services.gateway.dikas.call import Call, Route
 
-FOOTER_MAX_LINES: Final = 100  # what is more is no footer; the service names its own bound
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 class OperationBody(msgspec.Struct, rename="camel"):
-    """``dayStarts``: the wall-clock time (HH:MM) at which a business day begins, in ``zone`` (IANA)."""
+    """``dayStarts``: the wall-clock time (HH:MM) at which a business day begins, in ``zone`` (IANA). ``offlineRegisters`` may sell while
+    cut off, and number their receipts themselves."""
 
     zone: str | None = None
     day_starts: str | None = None
     shift_required: bool | None = None
+    offline_registers: list[str] | None = None
 
 
 class LetterheadBody(msgspec.Struct, rename="camel"):
@@ -60,6 +61,7 @@ class OperationOut(msgspec.Struct, rename="camel"):
     zone: str
     day_starts: str
     shift_required: bool
+    offline_registers: list[str]
 
 
 class LetterheadOut(msgspec.Struct, rename="camel"):
@@ -92,7 +94,13 @@ class ConfigOut(msgspec.Struct, rename="camel"):
 
 def config_out(settings: HouseSettings) -> ConfigOut:
     letterhead, mail = settings.letterhead, settings.mail
-    operation = OperationOut(settings.currency, settings.zone, settings.day_starts.strftime("%H:%M"), settings.shift_required)
+    operation = OperationOut(
+        settings.currency,
+        settings.zone,
+        settings.day_starts.strftime("%H:%M"),
+        settings.shift_required,
+        list(settings.offline_registers),
+    )
     texts = {field.name: getattr(letterhead, field.name) for field in msgspec.structs.fields(LetterheadOut)}
     return ConfigOut(
         operation=operation,
@@ -117,10 +125,10 @@ def change_of(body: ConfigBody) -> SettingsChange:
             operation["day_starts"] = time.fromisoformat(operation["day_starts"])
         else:
             faults.append(FieldError("operation.dayStarts", "not_a_time_of_day"))
+    if "offline_registers" in operation:
+        operation["offline_registers"] = tuple(operation["offline_registers"])
     letterhead = _named(body.letterhead)
     if "footer" in letterhead:
-        if len(letterhead["footer"]) > FOOTER_MAX_LINES:
-            faults.append(FieldError("letterhead.footer", "too_many", {"max": FOOTER_MAX_LINES}))
         letterhead["footer"] = tuple(letterhead["footer"])
     mail = _named(body.mail, "password")
     if mail.get("security", "none") not in ("none", "starttls", "tls"):

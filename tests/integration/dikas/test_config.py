@@ -26,7 +26,8 @@ async def config(till: Till, **groups: Any) -> Any:
 
 async def test_a_new_house_has_sound_settings(inn: Inn) -> None:
     settings = done(await (await inn.till()).get("config"))
-    assert settings["operation"] == {"currency": "EUR", "zone": "Europe/Berlin", "dayStarts": "04:00", "shiftRequired": False}
+    operation = {"currency": "EUR", "zone": "Europe/Berlin", "dayStarts": "04:00", "shiftRequired": False, "offlineRegisters": []}
+    assert settings["operation"] == operation
     assert settings["letterhead"]["company"] == ""
     assert settings["mail"] == {"host": "", "port": 587, "security": "starttls", "user": "", "sender": "", "hasPassword": False}
 

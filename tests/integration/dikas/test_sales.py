@@ -18,6 +18,7 @@ RECEIPT = [
     "id", "number", "registerId", "date", "staffId", "tableId", "items", "taxes", "gross", "net", "tax", "payments", "change", "tip",
     "isVoided", "voidReceiptId", "voidedReceiptId", "refundedReceiptId", "refundReceiptIds", "refunded", "businessDay", "shiftId",
     "offlineDate",
+    "isSigned",
 ]  # fmt: skip
 RECEIPT_ITEM = [
     "id", "articleId", "name", "quantity", "unitPrice", "discount", "total", "taxClass", "taxRate", "course", "seat",
