@@ -25,7 +25,7 @@ from libs.bus.subjects import Call
 from libs.contracts.pos.documents import EndMail, Mail, MailReceipt
 from libs.contracts.pos.house import HouseSettings, MailServer
 from libs.domain.decider import Command
-from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found, unavailable
+from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.dispatcher import decoded, principal_of
@@ -44,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 SEND_WITHIN_S: Final = 10.0  # the whole conversation with the mail server
 END_WITHIN_S: Final = 3.0
-REPEAT_AFTER_S: Final = 10.0
 SENDING_MAX: Final = 32  # conversations at once
 
 
@@ -175,19 +174,18 @@ class Mails:
         return message
 
 
-# why it was not sent → what the caller is told
+# why it was not sent → what the caller is told. Without a time to repeat it after: only a person decides that
 REFUSALS: Final[Mapping[str, DomainError]] = {
     refusal.reason: refusal
     for refusal in (
         DomainError(Kind.UNPROCESSABLE, "mail_recipient_refused"),
-        unavailable("mail_server_unreachable", REPEAT_AFTER_S),
-        unavailable("mail_server_timeout", REPEAT_AFTER_S),
-        unavailable("mail_login_refused", REPEAT_AFTER_S),
-        unavailable("mail_refused", REPEAT_AFTER_S),
+        DomainError(Kind.UNAVAILABLE, "mail_server_unreachable"),
+        DomainError(Kind.UNAVAILABLE, "mail_server_timeout"),
+        DomainError(Kind.UNAVAILABLE, "mail_login_refused"),
+        DomainError(Kind.UNAVAILABLE, "mail_refused"),
     )
 }
 
 
 def _refusal(reason: str) -> DomainError:
-    known = REFUSALS[reason]
-    return DomainError(known.kind, known.reason, retry_after_s=known.retry_after_s)
+    return DomainError(REFUSALS[reason].kind, reason)
