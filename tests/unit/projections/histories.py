@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from libs.contracts.pos.commands import Item, RefundedItem
-from libs.contracts.pos.events import ReceiptIssued
+from libs.contracts.pos.documents import NoteHospitality, Reprint
+from libs.contracts.pos.events import Hospitality, ReceiptIssued
 from libs.contracts.pos.floor import (
     CancelLine,
     ChangeLine,
@@ -21,6 +22,8 @@ from libs.contracts.pos.floor import (
     SplitTable,
     TransferTable,
 )
+from libs.contracts.pos.house import HouseSettings, HouseSettingsChanged
+from libs.contracts.pos.signing import EndSigning
 from libs.contracts.pos.tab_events import KitchenState
 from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError
@@ -30,10 +33,13 @@ from libs.projections.declare import Projection
 from libs.projections.rows import Rows
 from libs.records.engine import Change, Create, Delete, Records
 from services.inventory.records import ARTICLES, GROUPS
+from services.pos.documents import NOTE_HOSPITALITY, REPRINT
+from services.pos.signing import END
 from services.pos.tabs import tab_refs
 from services.pos.tabs.waiting import HandOverFacts
 from tests.unit.given import NOON, Outcome, given
 from tests.unit.pos import inn
+from tests.unit.pos.test_documents import SIGNATURE
 
 INSTANCE = 17
 TABLES = ("tbl_1", "tbl_clean")
@@ -63,13 +69,28 @@ def fold(made: Projection, events: Sequence[Recorded], cuts: Iterable[int] = ())
 def evening(seed: int, steps: int = 25) -> list[Recorded]:
     """Orders, part payments, sales, voids, courses and cleaned tables; what a decider refuses does not happen."""
     dice = random.Random(seed)
-    at: Any = given()
+    settings = HouseSettings(signing_unit=dice.choice(("", "sim")))
+    at: Any = given(HouseSettingsChanged(settings=settings, staff="usr_1", at=NOON))
     for _ in range(steps):
-        done = _step(dice, at)
+        done = _step(dice, at) if dice.random() < 0.8 else _handed_over(dice, at)
         if done.error is None:
             at = done
     recorded: list[Recorded] = at.log.recorded
     return recorded
+
+
+def _handed_over(dice: random.Random, at: Any) -> Outcome:
+    """What happens to a receipt after its issue."""
+    issued = [event.data.receipt for event in at.log.recorded if event.type == "receipt.issued"]
+    receipt = dice.choice(issued or ["bon_none"])
+    match dice.randrange(3):
+        case 0:
+            return at.when(REPRINT, Reprint(receipt=receipt))
+        case 1:
+            meal = Hospitality(occasion=dice.choice(("Abschluss", "Auftakt")), guests=("Ada",), host="Konrad")
+            return at.when(NOTE_HOSPITALITY, NoteHospitality(receipt=receipt, hospitality=meal))
+        case _:
+            return at.when(END, EndSigning(receipt=receipt, signature=dice.choice((None, SIGNATURE)), reason="signer_failed"))
 
 
 def _step(dice: random.Random, at: Any) -> Outcome:
