@@ -124,8 +124,9 @@ def reply_mail(_: States, command: Command[MailReceipt], __: Sequence[Recorded])
 
 def decide_end_mail(states: States, command: Command[EndMail], _: Any) -> Decision:
     """What was sent stays sent; what failed may fail for another reason, or succeed, when it is tried again."""
-    body = command.body
-    state: ReceiptState = states.get(RECEIPT.stream(body.receipt), RECEIPT.initial)
+    body, faults = command.body, Faults()
+    state = _state(states, body.receipt, faults)
+    faults.refuse()
     if state.mails.get(body.mail, "") == "" or state.mails[body.mail] == body.reason:
         return Decision({})
     if body.reason:

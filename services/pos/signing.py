@@ -24,7 +24,7 @@ from libs.contracts.pos.payment_kinds import PAYMENT_KINDS
 from libs.contracts.pos.signing import NO_UNIT, EndSigning, ReceiptSigned, ReceiptUnsigned, Signature
 from libs.domain.clock import SystemClock
 from libs.domain.decider import Command, CommandType, Decision, States, StreamRef
-from libs.domain.errors import DomainError
+from libs.domain.errors import DomainError, not_found
 from libs.domain.events import Recorded
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
@@ -143,6 +143,8 @@ def decide_end(states: States, command: Command[EndSigning], _: Any) -> Decision
     """The first end counts; every later one changes nothing."""
     body = command.body
     state: ReceiptState = states.get(RECEIPT.stream(body.receipt), RECEIPT.initial)
+    if state.issued is None:
+        raise not_found("receipt_not_found", id=body.receipt)
     if not state.awaits_signature:
         return Decision({})
     if body.signature is None:
