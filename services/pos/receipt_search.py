@@ -28,16 +28,16 @@ _MATCHES: Final = (
 
 
 def _windows(customer: str) -> Statement:
-    """A window of rows below a position: every row's position, and of those that match the rest of it."""
+    """A window of rows up to a position: every row's position, and of those that match the rest of it."""
     return Statement(
         "select r.position, r.matches, case when r.matches then r.document end as document, r.void_receipt, r.refund_receipts, r.refunded, "
         f"r.after from (select r.*, ({_MATCHES}) as matches from {{pos.receipts}} r "
-        f"where r.instance = $1 and r.position < $2 and {customer} order by r.position desc limit {LOOKED_AT_ROWS}) r "
+        f"where r.instance = $1 and r.position <= $2 and {customer} order by r.position desc limit {LOOKED_AT_ROWS}) r "
         "order by r.position desc"
     )
 
 
-_OF_ALL: Final = _windows("$3::text is null")
+_OF_ALL: Final = _windows("coalesce($3::text, '') = ''")
 _OF_CUSTOMER: Final = _windows("r.customer = $3")
 
 
@@ -74,12 +74,12 @@ async def _matching(ask: Ask, wanted: ReceiptSearch) -> AsyncIterator[list[Any]]
         text,
         wanted.voided,
     )
-    below = BEYOND_ALL
-    while rows := await ask.tables.fetch(statement, ask.instance, below, *filters):
+    up_to = BEYOND_ALL
+    while rows := await ask.tables.fetch(statement, ask.instance, up_to, *filters):
         yield [row for row in rows if row["matches"]]
         if len(rows) < LOOKED_AT_ROWS:
             return
-        below = rows[-1]["position"]
+        up_to = rows[-1]["position"] - 1
 
 
 def _check(wanted: ReceiptSearch) -> None:

@@ -170,7 +170,7 @@ END: Final = CommandType(
 _AWAITED: Final = Statement(
     "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.after, a.position from {pos.awaited_signatures} a "
     "join {pos.receipts} r on r.instance = a.instance and r.key = a.key "
-    f"where a.instance = $1 and r.instance = $1 and a.issued_at < $2 order by a.position limit {SWEEP_ROWS}"
+    f"where a.instance = $1 and r.instance = $1 and a.issued_at <= $2 order by a.position limit {SWEEP_ROWS}"
 )
 
 
