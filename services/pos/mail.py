@@ -109,9 +109,13 @@ class Mails:
         """Returns when the mail server has taken the receipt. Raises ``mail_not_configured``, or why it was not taken."""
         asked: MailReceipt = decoded(request.body, MailReceipt)
         principal = principal_of(request)
+        if not principal.may(REQUEST_MAIL.permission, write=True):
+            raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": REQUEST_MAIL.permission})
         if request.command_id is None:
             raise invalid(FieldError("command_id", "required"))
         command = Command(request.command_id, request.at, principal, asked)
+        if await receipt_by_key(self._host.tables, principal.instance, asked.receipt) is None:
+            raise not_found("receipt_not_found", id=asked.receipt)
         settings = await settings_of(self._host.tables, principal.instance)
         if not settings.mail.host:
             raise DomainError(Kind.CONFLICT, "mail_not_configured")

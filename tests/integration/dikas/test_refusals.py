@@ -23,7 +23,8 @@ SALE = "payments/direct-sale"
 AT_ONCE_S = 5.0  # asking a service that stumbles takes ten
 WITH_BODY = [route for route in ROUTES if route.body is not None]
 GUARDED = [route for route in ROUTES if not route.public]
-WITH_ID = [route for route in ROUTES if "{" in route.path and "{number}" not in route.path]
+NO_THINGS = ("{number}", "{customerId}")  # nobody keeps customers yet: one without receipts has an empty list
+WITH_ID = [route for route in ROUTES if "{" in route.path and not any(name in route.path for name in NO_THINGS)]
 # a sound body per route, so that nothing but the id is wrong
 BODIES: dict[str, Any] = {
     "articles": {"name": "Neu"},
@@ -86,7 +87,15 @@ FLOOR: dict[str, Any] = {
 }
 
 
+PAPERS = {
+    "POST /api/v1/receipts/{id}/email": {"to": "gast@example.com"},
+    "POST /api/v1/receipts/{id}/hospitality": {"occasion": "Abschluss", "guests": ["Ada"], "host": "Konrad"},
+}
+
+
 def sound_body(route: Route) -> Any:
+    if name(route) in PAPERS:
+        return PAPERS[name(route)]
     if name(route) in FLOOR:
         return FLOOR[name(route)]
     return BODIES.get(thing(route), {}) if route.body else None
@@ -232,6 +241,8 @@ async def test_a_packed_body_is_unpacked_and_bounded(till: Till, shared_inn: Inn
 
 
 MISSING = {
+    "POST /api/v1/receipts/{id}/email": {"to"},
+    "POST /api/v1/receipts/{id}/hospitality": {"occasion", "guests", "host"},
     "POST /api/v1/auth/login": {"username", "password"},
     "POST /api/v1/auth/refresh": {"accessToken", "refreshToken"},
     "POST /api/v1/auth/pin": {"pin"},
