@@ -41,6 +41,7 @@ bench: setup ## measure sales per second beside a bare floor
 	$(BIN)/python -m tests.bench
 
 soak: setup ## kill and starve it for long; SEED=7 repeats a run
+	THEKE_FUZZ_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/dikas/test_fuzzed.py
 	$(BIN)/python -m tests.chaos $(SEED)
 
 docs: setup ## write the generated parts of the reference

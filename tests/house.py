@@ -34,6 +34,7 @@ from services.auth.service import SERVICE as AUTH
 from services.gateway.app import Gateway
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos.service import SERVICE as POS
+from tests.contract import fits
 
 ENVELOPE: Final = ["data", "isSuccess", "message", "errors"]
 ANSWER_WITHIN_S: Final = 30.0
@@ -234,7 +235,9 @@ class Till:
         sent.update(headers or {})
         path = path if path.startswith("/") else f"/api/v1/{path}"
         async with self.http.request(method, path, data=content, headers=sent, params=params) as answer:
-            return checked(answer.status, answer.headers, await answer.read())
+            found = checked(answer.status, answer.headers, await answer.read())
+            fits(method, path, found.status, found.headers, found.body)
+            return found
 
     async def get(self, path: str, **how: Any) -> Answer:
         return await self.ask("GET", path, **how)

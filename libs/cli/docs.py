@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.cli.endpoints import ROUTES_MODULE, expected, standing
 from libs.cli.reasons import reasons
-from libs.cli.rights import SERVICES, Need, matrix
+from libs.cli.rights import SERVICES, Need, matrix, needs_of
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
 from libs.domain.events import Event, known_events
@@ -21,8 +24,9 @@ from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
 
 REFERENCE: Final = PROJECT / "docs" / "reference"
 # libraries do not know services, so what the pages tell of them is looked up by name
-ROUTES_MODULE: Final = "services.gateway.dikas.routes"
 ENVELOPE_MODULE: Final = "services.gateway.dikas.envelope"
+OPENAPI_MODULE: Final = "services.gateway.openapi"
+OPENAPI: Final = PROJECT / "services" / "gateway" / "static" / "openapi.json"
 MADE: Final = "<!-- made by `python -m libs.cli.docs`; change the declarations, not this page -->\n"
 
 
@@ -32,6 +36,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "errors.md": errors(),
         REFERENCE / "endpoints.md": endpoints(),
         REFERENCE / "events.md": events(),
+        OPENAPI: openapi(),
         REFERENCE / "rights.md": rights(),
     }
 
@@ -146,6 +151,14 @@ descending, with commas), any field by its name, `createdFrom`, `createdTo`, `ch
 gives what changed and, as `{{id, isDeleted, changedDate}}`, what is gone. Without `page` and `pageSize` a list is whole, up to {all_max}
 rows.
 
+The same for programs, with every parameter, answer and refusal: `GET /swagger/v1/swagger.json` (OpenAPI 3.1); to read and to try out:
+`/swagger`.
+
+## What is built
+
+The 34 sections of the dialect, as `theke endpoints` counts them; *beyond* is what the dialect's table does not have.
+
+{standing}
 {sections}"""
 
 
@@ -160,8 +173,20 @@ def endpoints() -> str:
     head = ("endpoint", "answers", "what", "body")
     text = "\n".join(f"## {section}\n\n{_table(head, lines)}" for section, lines in sections.items())
     return ENDPOINTS.format(
-        made=MADE, key_max=limits.IDEMPOTENCY_KEY_MAX_CHARS, page_max=PAGE_MAX_ROWS, all_max=ALL_MAX_ROWS, sections=text
+        made=MADE,
+        key_max=limits.IDEMPOTENCY_KEY_MAX_CHARS,
+        page_max=PAGE_MAX_ROWS,
+        all_max=ALL_MAX_ROWS,
+        standing=_standing(routes),
+        sections=text,
     )
+
+
+def _standing(routes: Iterable[Any]) -> str:
+    found = standing(routes)
+    rows = [(one.section, str(one.built), str(one.expected)) for one in found.sections]
+    rows += [("all", str(found.built), str(found.expected)), *((one.section, str(one.built), "beyond") for one in found.beyond)]
+    return _table(("section", "built", "expected"), rows)
 
 
 def _first_sentence(thing: Any) -> str:
@@ -192,6 +217,27 @@ def _item(type_: Any) -> Any:
             item = typing.get_args(one)[0]
             return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
     return None
+
+
+# --- OpenAPI ------------------------------------------------------------------------------------------------------------------
+
+
+def openapi() -> str:
+    """The published document, as the gateway serves it."""
+    return json.dumps(openapi_document(), ensure_ascii=False, indent=1) + "\n"
+
+
+def openapi_document() -> Any:
+    """The published document, made anew."""
+    routes = importlib.import_module(ROUTES_MODULE).ROUTES
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    sections = dict.fromkeys(row.section for row in expected())
+    return importlib.import_module(OPENAPI_MODULE).document(routes, sections, needs, version)
+
+
+def needs(route: Any) -> tuple[str, ...]:
+    """The rights without which a route refuses, as people read them."""
+    return () if route.public else tuple(f"{need.permission} {_held(need.write)}" for need in needs_of(route))
 
 
 # --- events -------------------------------------------------------------------------------------------------------------------

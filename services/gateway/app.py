@@ -19,7 +19,7 @@ from libs.runtime import databases, logs
 from libs.runtime.asking import Services
 from libs.runtime.config import Settings
 from libs.runtime.service import announce_ready, settle_memory, until_stopped
-from services.gateway import bodies, limits
+from services.gateway import bodies, limits, swagger
 from services.gateway.dikas.routes import ROUTES
 from services.gateway.dikas.serve import Server, expected, unknown_routes
 from services.gateway.identity import Identities
@@ -83,6 +83,7 @@ class Gateway:
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
                 app.router.add_route(method, route.path, handler, expect_handler=expected)
         app.router.add_get("/healthz", _healthz)
+        swagger.add(app)
         return app
 
 

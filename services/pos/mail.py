@@ -121,12 +121,11 @@ class Mails:
             raise DomainError(Kind.CONFLICT, "mail_not_configured")
         found, behind = await self._host.dispatcher.execute(REQUEST_MAIL, command, timeout=request.left())
         mail: Mail = found
-        if await self._outcome(command) != "":
-            task = self._sending.get(mail.id)
-            if task is None:
-                task = self._sending[mail.id] = asyncio.get_running_loop().create_task(self._send(command, settings))
-                task.add_done_callback(lambda _: self._sending.pop(mail.id, None))
-            await asyncio.shield(task)
+        task = self._sending.get(mail.id)
+        if task is None:
+            task = self._sending[mail.id] = asyncio.get_running_loop().create_task(self._send(command, settings))
+            task.add_done_callback(lambda _: self._sending.pop(mail.id, None))
+        await asyncio.shield(task)
         return Reply(msgspec.msgpack.encode(mail), behind)
 
     async def _outcome(self, command: Command[MailReceipt]) -> str | None:
@@ -142,6 +141,9 @@ class Mails:
         return state.mails.get(mail_key(command))
 
     async def _send(self, command: Command[MailReceipt], settings: HouseSettings) -> None:
+        """Looks for the end first: only the one task that sends this mail may ask, or two could see none and both send."""
+        if await self._outcome(command) == "":
+            return
         reason = ""
         try:
             async with self._turns:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from libs.cli import exits, main, welcome
+from libs.cli.endpoints import expected, standing
 from libs.cli.instances import Created
 from libs.runtime import endpoints
 from libs.runtime.config import Settings
@@ -117,3 +120,53 @@ def test_the_first_sale_is_a_script_a_shell_understands() -> None:
     subprocess.run(["/bin/sh", "-n"], input=script, text=True, check=True)
     assert "/api/v1/payments/direct-sale" in script
     assert "jq" not in script
+
+
+# --- endpoints ----------------------------------------------------------------------------------------------------------------
+
+
+def test_endpoints_are_counted_by_section_without_anything_running(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["endpoints"]) == exits.DONE
+    said = capsys.readouterr().out
+    assert re.search(r"^Tables +20 of 20$", said, re.MULTILINE)
+    assert re.search(r"^all +\d+ of 341$", said, re.MULTILINE)
+    assert re.search(r"^DayClose +\d+ beyond$", said, re.MULTILINE)
+
+
+def test_endpoints_for_programs_are_the_same_numbers(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["endpoints", "--json"]) == exits.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["expected"], len(found["sections"])) == (341, 34)
+    assert found["built"] == sum(one["built"] for one in found["sections"])
+    assert all(one["built"] + len(one["missing"]) == one["expected"] for one in found["sections"])
+    assert all(one["expected"] == 0 for one in found["beyond"])
+
+
+def test_endpoints_that_are_missing_are_named_and_can_be_an_exit_code(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["endpoints", "Tables", "Payments", "--complete"]) == exits.DONE
+    assert main.main(["endpoints", "Workshop", "--complete"]) == exits.FAILED
+    assert "lacks GET /api/v1/work" in capsys.readouterr().out
+    assert main.main(["endpoints", "Cakes"]) == exits.USAGE
+    assert "Workshop" in capsys.readouterr().err
+
+
+class Built(NamedTuple):
+    method: str
+    path: str
+    section: str
+    listed: bool = True
+
+
+def test_endpoints_differ_by_what_they_do_not_by_what_a_part_of_a_path_is_called() -> None:
+    found = standing(
+        [Built("GET", "/api/v1/articles/{key}", "Articles"), Built("GET", "/api/v1/cakes", "Cakes"), Built("GET", "/x", "Old", False)]
+    )
+    articles = next(one for one in found.sections if one.section == "Articles")
+    assert (found.built, articles.built, len(articles.missing)) == (1, 1, 14)
+    assert [(one.section, one.built) for one in found.beyond] == [("Cakes", 1)]
+
+
+def test_the_table_of_endpoints_names_each_once() -> None:
+    names = [(row.method, re.sub(r"{[^}]*}", "{}", row.path)) for row in expected()]
+    assert len(set(names)) == len(names) == 341
+    assert {row.origin for row in expected()} == {"seed", "seed-area", "public", "proposed"}

@@ -11,9 +11,10 @@ from aiohttp.multipart import MultipartReader
 
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
 from services.gateway import limits
-from services.gateway.dikas.articles import ARTICLES
+from services.gateway.dikas.articles import ARTICLES, ArticleOut
 from services.gateway.dikas.call import Call, Picture, Route
-from services.gateway.images import FORMATS, IMAGE_MAX_BYTES, SIDES, variants_of
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH, Form, Param
+from services.gateway.images import FORMATS, IMAGE_MAX_BYTES, SIDES, WEBP, variants_of
 
 MULTIPART: Final = "multipart/form-data"
 PARTS_MAX: Final = 10
@@ -41,16 +42,14 @@ async def remove(call: Call) -> Any:
 
 async def picture(call: Call) -> Picture:
     """The picture as WebP; ``size``: ``full`` (default), ``medium`` or ``thumb``, 1600, 640 and 160 pixels at most."""
-    size = call.request.query.get("size") or "full"
-    if size not in SIDES:
-        raise invalid(FieldError("size", "not_allowed", {"allowed": ", ".join(SIDES)}))
+    size = call.choice("size")
     view = await ARTICLES.view_of(call)
     id_ = view.values.image_id
     file = None if id_ is None else await call.blobs.get(call.principal.instance, id_, size)
     if file is None:
         raise not_found("article_without_image", id=view.key)
     call.tag, call.tag_live = file.id, False
-    named = call.request.query.get("v")
+    named = call.text("v")
     call.headers["Cache-Control"] = FOR_EVER if named and id_.startswith(named) else LOOK_AGAIN
     return Picture(file.type, file.content)
 
@@ -95,8 +94,11 @@ async def _bounded(source: Any) -> bytes:
 
 
 _PATH: Final = "/api/v1/articles/{id}/image"
+_ASKS: Final = ("inventory.article.change", "inventory.article.get")
+SIZE: Final = Param("size", Form.CHOICE, "How large.", choices=tuple(SIDES), default="full", example="thumb")
+VERSION: Final = Param("v", Form.TEXT, "The beginning of its `imageId`; the answer may then be kept for ever.", max_chars=100)
 ROUTES = (
-    Route("POST", _PATH, "Articles", upload, asks=("inventory.article.change", "inventory.article.get")),
-    Route("GET", _PATH, "Articles", picture, asks=("inventory.article.get",)),
-    Route("DELETE", _PATH, "Articles", remove, asks=("inventory.article.change", "inventory.article.get")),
+    Route("POST", _PATH, "Articles", upload, asks=_ASKS, params=(IF_MATCH,), accepts=(*FORMATS, MULTIPART), answer=ArticleOut),
+    Route("GET", _PATH, "Articles", picture, asks=("inventory.article.get",), params=(SIZE, VERSION, IF_NONE_MATCH), media=(WEBP,)),
+    Route("DELETE", _PATH, "Articles", remove, asks=_ASKS, params=(IF_MATCH,), answer=ArticleOut),
 )

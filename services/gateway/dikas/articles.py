@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any, Final
@@ -11,13 +12,14 @@ from msgspec import UNSET, UnsetType
 
 from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, ArticleOption
 from libs.domain.errors import FieldError, invalid, not_found
-from libs.records.lists import VALUE_MAX_CHARS, Listing
+from libs.records.lists import SEARCH_MAX_CHARS, VALUE_MAX_CHARS, Listing
 from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
-from services.gateway.dikas.listing import listing_of
+from services.gateway.dikas.listing import CHANGED_SINCE, list_params, listing_of
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.params import IF_NONE_MATCH, Form, Param
 from services.gateway.dikas.records import Section
 from services.gateway.dikas.tags import tag
 
@@ -235,13 +237,18 @@ def group_out(view: Any) -> GroupOut:
     )
 
 
+Q: Final = Param("q", Form.TEXT, "What is looked for.", max_chars=SEARCH_MAX_CHARS, required=True, example="schnitzel")
+PLU: Final = Param("plu", Form.TEXT, "The article's number.", max_chars=VALUE_MAX_CHARS, example="{plu}")
+BARCODE: Final = Param("barcode", Form.TEXT, "What the scanner reads.", max_chars=VALUE_MAX_CHARS, example="{barcode}")
+
+
 class Articles(Section):
     """Articles are also found by what a guest calls them and by what a scanner reads."""
 
     async def search(self, call: Call) -> AsyncIterator[list[Any]]:
         """Those whose name, short name, number or barcode holds every word of ``q``, the best names first."""
         listing = listing_of(call, ARTICLE)
-        wanted = call.request.query.get("q", "").strip()
+        wanted = call.given(Q.name).strip()
         if not wanted:
             raise invalid(FieldError("q", "required"))
         page = msgspec.structs.replace(listing, search=wanted, sort=listing.sort or ("name",), page=listing.page or 1)
@@ -268,10 +275,37 @@ class Articles(Section):
         raise not_found("article_not_found", id=text[: limits.ID_MAX_CHARS])
 
     def routes(self) -> tuple[Route, ...]:
+        searched = tuple(param for param in list_params(self.type) if param.name not in (CHANGED_SINCE, "search"))
+        found: Any = types.GenericAlias(list, self.answer)
         fixed = (
-            Route("GET", f"{self.path}/search", self.section, self.search, stream=True, asks=self.asks("list")),
-            Route("GET", f"{self.path}/by-plu/{{plu}}", self.section, self.by_plu, asks=self.asks("list")),
-            Route("GET", f"{self.path}/by-barcode/{{barcode}}", self.section, self.by_barcode, asks=self.asks("list")),
+            Route(
+                "GET",
+                f"{self.path}/search",
+                self.section,
+                self.search,
+                stream=True,
+                asks=self.asks("list"),
+                params=(Q, *searched),
+                answer=found,
+            ),
+            Route(
+                "GET",
+                f"{self.path}/by-plu/{{plu}}",
+                self.section,
+                self.by_plu,
+                asks=self.asks("list"),
+                params=(PLU, IF_NONE_MATCH),
+                answer=self.answer,
+            ),
+            Route(
+                "GET",
+                f"{self.path}/by-barcode/{{barcode}}",
+                self.section,
+                self.by_barcode,
+                asks=self.asks("list"),
+                params=(BARCODE, IF_NONE_MATCH),
+                answer=self.answer,
+            ),
         )
         return (*fixed, *super().routes())
 

@@ -117,8 +117,8 @@ async def me(call: Call) -> MeOut:
 ROUTES = (
     Route("POST", "/api/v1/auth/login", "Auth", login, LoginBody, public=True, asks=("auth.login",)),
     Route("POST", "/api/v1/auth/refresh", "Auth", refresh, RefreshBody, public=True, asks=("auth.refresh",)),
-    Route("POST", "/api/v1/auth/pin", "Auth", pin, PinBody, public=True, asks=("auth.pin",)),
-    Route("POST", "/api/v1/auth/card", "Auth", card, CardBody, public=True, asks=("auth.card",)),
+    Route("POST", "/api/v1/auth/pin", "Auth", pin, PinBody, public=True, asks=("auth.pin",), refuses=(429,)),
+    Route("POST", "/api/v1/auth/card", "Auth", card, CardBody, public=True, asks=("auth.card",), refuses=(429,)),
     Route("POST", "/api/v1/auth/logout", "Auth", logout, asks=("auth.session.end",)),
     Route("GET", "/api/v1/auth/me", "Auth", me, asks=("auth.me",)),
 )

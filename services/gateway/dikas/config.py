@@ -39,7 +39,7 @@ class LetterheadBody(msgspec.Struct, rename="camel"):
     footer: list[str] | None = None
 
 
-class MailBody(msgspec.Struct, rename="camel"):
+class MailServerBody(msgspec.Struct, rename="camel"):
     """``host`` empty: no mail is sent. ``password`` empty or absent: the one that is known stays; it is never shown."""
 
     host: str | None = None
@@ -53,7 +53,7 @@ class MailBody(msgspec.Struct, rename="camel"):
 class ConfigBody(msgspec.Struct, rename="camel"):
     operation: OperationBody | None = None
     letterhead: LetterheadBody | None = None
-    mail: MailBody | None = None
+    mail: MailServerBody | None = None
 
 
 class OperationOut(msgspec.Struct, rename="camel"):
@@ -77,7 +77,7 @@ class LetterheadOut(msgspec.Struct, rename="camel"):
     footer: list[str]
 
 
-class MailOut(msgspec.Struct, rename="camel"):
+class MailServerOut(msgspec.Struct, rename="camel"):
     host: str
     port: int
     security: Literal["none", "starttls", "tls"]
@@ -89,7 +89,7 @@ class MailOut(msgspec.Struct, rename="camel"):
 class ConfigOut(msgspec.Struct, rename="camel"):
     operation: OperationOut
     letterhead: LetterheadOut
-    mail: MailOut
+    mail: MailServerOut
 
 
 def config_out(settings: HouseSettings) -> ConfigOut:
@@ -105,7 +105,7 @@ def config_out(settings: HouseSettings) -> ConfigOut:
     return ConfigOut(
         operation=operation,
         letterhead=LetterheadOut(**{**texts, "footer": list(letterhead.footer)}),
-        mail=MailOut(mail.host, mail.port, mail.security, mail.user, mail.sender, bool(mail.secret)),
+        mail=MailServerOut(mail.host, mail.port, mail.security, mail.user, mail.sender, bool(mail.secret)),
     )
 
 

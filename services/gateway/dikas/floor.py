@@ -33,7 +33,8 @@ from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Picture, Route
 from services.gateway.dikas.interim_bill import interim_bill_text
-from services.gateway.dikas.open_items import MovedItemOut, moved_item_out, number, of_table
+from services.gateway.dikas.open_items import MovedItemOut, moved_item_out, of_table
+from services.gateway.dikas.params import Form, Param
 from services.gateway.dikas.tables import STATUS_CODES, TableStatusOut, status_out
 
 
@@ -237,7 +238,7 @@ async def transfer(call: Call) -> TableStatusOut:
 
 async def interim_bill(call: Call) -> InterimBillOut:
     """What is open, as figures and as text to print, with ``?seat=`` that of one seat; no receipt, but it is counted."""
-    wanted = PrintInterimBill(table=_table(call), seat=number(call, "seat", SEAT_MAX))
+    wanted = PrintInterimBill(table=_table(call), seat=call.number("seat"))
     bill = await call.command("pos", "tab.print_interim_bill", wanted, InterimBill)
     amount = shapes.amount
     return InterimBillOut(
@@ -303,9 +304,7 @@ DRAWINGS: Final[Mapping[str, Callable[[segno.QRCode], Picture]]] = {"svg": _svg,
 
 async def self_order_code(call: Call) -> SelfOrderOut | Picture:
     """The address under which guests order at this table, and with ``?format=svg`` or ``png`` its QR code; it stays the same."""
-    drawing = call.request.query.get("format", "json")
-    if drawing != "json" and drawing not in DRAWINGS:
-        raise invalid(FieldError("format", "not_allowed", {"allowed": ", ".join(("json", *DRAWINGS))}))
+    drawing = call.choice("format")
     found = await call.query("pos", "self_order_key", TableKey(table=_table(call)), SelfOrderKey)
     host = call.request.headers.get("Host", "")
     if not _HOST.fullmatch(host):
@@ -316,6 +315,9 @@ async def self_order_code(call: Call) -> SelfOrderOut | Picture:
     return DRAWINGS[drawing](segno.make_qr(url, error="m"))
 
 
+SEAT: Final = Param("seat", Form.WHOLE, "Only what this seat ordered.", low=1, high=SEAT_MAX, example=1)
+FORMAT: Final = Param("format", Form.CHOICE, "The address as JSON, or drawn.", choices=("json", *DRAWINGS), default="json", example="svg")
+
 ROUTES = (
     Route("GET", "/api/v1/tables/status", "Tables", status, stream=True, asks=("pos.tab.service",)),
     Route("PUT", "/api/v1/tables/layout", "Tables", layout, LayoutBody, asks=("pos.table.arrange",)),
@@ -324,6 +326,14 @@ ROUTES = (
     Route("POST", "/api/v1/tables/{id}/merge", "Tables", merge, MergeBody, asks=("pos.tab.merge",)),
     Route("POST", "/api/v1/tables/{id}/split", "Tables", split, SplitBody, asks=("pos.tab.split",)),
     Route("POST", "/api/v1/tables/{id}/transfer", "Tables", transfer, TransferBody, asks=("pos.tab.transfer",)),
-    Route("POST", "/api/v1/tables/{id}/interim-bill", "Tables", interim_bill, asks=("pos.tab.print_interim_bill",)),
-    Route("GET", "/api/v1/tables/{id}/qr", "Tables", self_order_code, asks=("pos.self_order_key", "auth.instance.list")),
+    Route("POST", "/api/v1/tables/{id}/interim-bill", "Tables", interim_bill, asks=("pos.tab.print_interim_bill",), params=(SEAT,)),
+    Route(
+        "GET",
+        "/api/v1/tables/{id}/qr",
+        "Tables",
+        self_order_code,
+        asks=("pos.self_order_key", "auth.instance.list"),
+        params=(FORMAT,),
+        media=("image/svg+xml", "image/png"),
+    ),
 )

@@ -10,11 +10,23 @@ from functools import cache
 from typing import Final
 
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
-from libs.domain.records import RecordType
-from libs.records.lists import PAGE_MAX_ROWS, PAGE_ROWS, PAGES_MAX, SYSTEM_ORDER, TIMES, Listing, can_filter, can_sort
+from libs.domain.records import FieldType, RecordType
+from libs.records.lists import (
+    ALL_MAX_ROWS,
+    PAGE_MAX_ROWS,
+    PAGE_ROWS,
+    PAGES_MAX,
+    SEARCH_MAX_CHARS,
+    SYSTEM_ORDER,
+    TIMES,
+    Listing,
+    can_filter,
+    can_sort,
+)
 from libs.runtime.records import Moment
-from services.gateway.dikas.call import Call
+from services.gateway.dikas.call import Call, moment_of
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.params import Form, Param
 
 CHANGED_SINCE: Final = "changedSince"
 CHANGED_UNTIL: Final = "Theke-Changed-Until"
@@ -32,13 +44,59 @@ def _orders(record: RecordType) -> Mapping[str, str]:
     return {dialect_name(name): name for name in (*(field.name for field in record.fields if can_sort(field)), *SYSTEM_ORDER)}
 
 
+_FORMS: Final[Mapping[FieldType, Form]] = {
+    FieldType.INTEGER: Form.WHOLE,
+    FieldType.DECIMAL: Form.DECIMAL,
+    FieldType.BOOLEAN: Form.FLAG,
+    FieldType.DATE: Form.DATE,
+}
+PAGED: Final = (
+    Param(
+        "page",
+        Form.WHOLE,
+        f"Which page, the first is 1; without it and `pageSize` all of up to {ALL_MAX_ROWS} rows.",
+        1,
+        PAGES_MAX,
+        example=1,
+    ),
+    Param("pageSize", Form.WHOLE, f"How many on a page; {PAGE_ROWS} without it.", 1, PAGE_MAX_ROWS, example=20),
+    Param("search", Form.TEXT, "Words that must all occur, in any case, with or without accents.", max_chars=SEARCH_MAX_CHARS, example="a"),
+    Param("sort", Form.TEXT, "Fields, with commas between them and `-` in front for descending.", example="-id"),
+)
+
+
+@cache
+def list_params(record: RecordType) -> tuple[Param, ...]:
+    """What every list of records of this kind takes."""
+    fields = {dialect_name(field.name): field for field in record.fields if can_filter(field)}
+    return (
+        *PAGED,
+        *(Param(name, _FORMS.get(field.type, Form.TEXT), f"Only those with this `{name}`.") for name, field in fields.items()),
+        *(Param(dialect_name(name), Form.DAY, TIMES_DOC[name]) for name in TIMES),
+        Param(
+            CHANGED_SINCE,
+            Form.TEXT,
+            f"Only what changed or was deleted since: the `{CHANGED_UNTIL}` of an earlier answer, or a moment. Stands alone.",
+            example="2026-03-01T00:00:00Z",
+        ),
+    )
+
+
+TIMES_DOC: Final[Mapping[str, str]] = {
+    "created_from": "Created at this time or later.",
+    "created_to": "Created at this time or earlier.",
+    "changed_from": "Last changed at this time or later.",
+    "changed_to": "Last changed at this time or earlier.",
+}
+
+
 def listing_of(call: Call, record: RecordType) -> Listing:
     """Raises ``invalid``, naming the parameter."""
-    filters = {name: text for shown, name in _filters(record).items() if (text := _parameter(call, shown))}
+    filters = {name: text for shown, name in _filters(record).items() if (text := call.given(shown))}
     page, size = _number(call, "page", PAGES_MAX), _number(call, "pageSize", PAGE_MAX_ROWS)
     paged = page is not None or size is not None
     return Listing(
-        search=_parameter(call, "search"),
+        search=_search(call),
         sort=_sort(call, record),
         filters=filters,
         page=page or 1 if paged else None,
@@ -46,15 +104,12 @@ def listing_of(call: Call, record: RecordType) -> Listing:
     )
 
 
-def _parameter(call: Call, name: str) -> str:
-    values = [value for value in call.request.query.getall(name, ()) if value]
-    if len(values) > 1:
-        raise invalid(FieldError(name, "repeated"))
-    return values[0] if values else ""
+def _search(call: Call) -> str:
+    return call.given("search") if any(param.name == "search" for param in call.route.params) else ""
 
 
 def _number(call: Call, name: str, most: int) -> int | None:
-    text = _parameter(call, name)
+    text = call.given(name)
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
@@ -67,7 +122,7 @@ def _number(call: Call, name: str, most: int) -> int | None:
 def _sort(call: Call, record: RecordType) -> tuple[str, ...]:
     known = _orders(record)
     sort = []
-    for shown in filter(None, (part.strip() for part in _parameter(call, "sort").split(","))):
+    for shown in filter(None, (part.strip() for part in call.given("sort").split(","))):
         bare = shown.removeprefix("-")
         if bare not in known:
             raise invalid(FieldError("sort", "not_known", {"value": shown[:50]}))
@@ -78,14 +133,14 @@ def _sort(call: Call, record: RecordType) -> tuple[str, ...]:
 async def since_of(call: Call, record: RecordType, until: int) -> int | None:
     """The position behind which changes are wanted: what ``Theke-Changed-Until`` said, or a moment. Raises ``invalid``; ``gone`` for
     a position that the log has not reached."""
-    text = _parameter(call, CHANGED_SINCE)
+    text = call.given(CHANGED_SINCE)
     if not text:
         return None
-    beside = [name for name in call.request.query if name in _filters(record) or name in ("page", "pageSize", "search", "sort")]
+    beside = [param.name for param in list_params(record) if param.name != CHANGED_SINCE and call.given(param.name)]
     if beside:
         raise invalid(FieldError(beside[0], "not_with", {"other": CHANGED_SINCE}))
     if not (text.isascii() and text.isdigit()):
-        moment = call.moment(CHANGED_SINCE)
+        moment = moment_of(CHANGED_SINCE, text)
         assert moment is not None
         return await call.query(record.service, f"{record.name}.position", Moment(moment), int)
     if len(text) > POSITION_MAX_DIGITS:

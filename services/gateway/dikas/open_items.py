@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from libs.contracts.pos.commands import TableKey
+from libs.contracts.pos.commands import SEAT_MAX, TableKey
 from libs.contracts.pos.floor import (
     PAGE_MAX,
     PAGE_SIZE_MAX,
@@ -28,14 +27,11 @@ from libs.contracts.pos.floor import (
 )
 from libs.contracts.pos.tab_events import KitchenState
 from libs.domain.errors import FieldError, invalid
-from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.open_bons import OrderItemOut, item_out
-
-_DIGITS: Final = re.compile(r"[0-9]{1,9}")
-NUMBER_MAX_CHARS: Final = 20
+from services.gateway.dikas.params import Form, Param
 
 
 class CancelledOut(msgspec.Struct, rename="camel"):
@@ -141,35 +137,6 @@ def moved_item_out(moved: MovedItem) -> MovedItemOut:
 # --- query parameters ---------------------------------------------------------------------------------------------------------
 
 
-def number(call: Call, name: str, most: int) -> int | None:
-    """A query parameter from 1 to ``most``. Raises ``invalid``."""
-    text = call.request.query.get(name)
-    if not text:
-        return None
-    if not _DIGITS.fullmatch(text):
-        raise invalid(FieldError(name, "expected_integer"))
-    if not 1 <= int(text) <= most:
-        raise invalid(FieldError(name, "out_of_range", {"min": 1, "max": most}))
-    return int(text)
-
-
-def _quantity(call: Call) -> Decimal | None:
-    text = call.request.query.get("quantity")
-    if not text:
-        return None
-    try:
-        return Decimal(text[:NUMBER_MAX_CHARS])
-    except InvalidOperation:
-        raise invalid(FieldError("quantity", "expected_number")) from None
-
-
-def _id(call: Call, name: str) -> str | None:
-    id_ = call.request.query.get(name)
-    if id_ and (len(id_) > limits.ID_MAX_CHARS or "\x00" in id_):
-        raise invalid(FieldError(name, "not_a_key"))
-    return id_ or None
-
-
 def _state(text: str | None, name: str) -> KitchenState | None:
     if not text:
         return None
@@ -185,13 +152,13 @@ def _state(text: str | None, name: str) -> KitchenState | None:
 async def open_items(call: Call) -> AsyncIterator[list[OpenItemOut]]:
     """Everything open, by ``tableId``, ``groupId`` (of tables or articles), ``seat``, ``state``, ``from``; ``page`` and ``pageSize``"""
     wanted = OpenItemFilter(
-        table=_id(call, "tableId"),
-        group=_id(call, "groupId"),
-        seat=number(call, "seat", 999),
-        state=_state(call.request.query.get("state"), "state"),
+        table=call.named("tableId"),
+        group=call.named("groupId"),
+        seat=call.number("seat"),
+        state=_state(call.choice("state"), "state"),
         since=call.moment("from"),
-        page=number(call, "page", PAGE_MAX),
-        page_size=number(call, "pageSize", PAGE_SIZE_MAX),
+        page=call.number("page"),
+        page_size=call.number("pageSize"),
     )
     async for piece in call.stream("pos", "tab.open_items", wanted, OpenItem):
         yield [open_item_out(item) for item in piece]
@@ -235,7 +202,7 @@ async def change(call: Call) -> OpenItemOut:
 
 async def cancel(call: Call) -> CancelledItemOut:
     """Takes an item off the table, or with ``?quantity=`` a part of it; ``?reason=`` is required and stays on record."""
-    wanted = CancelLine(line=call.id("id", "line_not_found"), reason=call.request.query.get("reason", ""), quantity=_quantity(call))
+    wanted = CancelLine(line=call.id("id", "line_not_found"), reason=call.text("reason"), quantity=call.decimal("quantity"))
     done = await call.command("pos", "tab.cancel_line", wanted, CancelledItem)
     return CancelledItemOut(
         id=done.line,
@@ -266,12 +233,26 @@ async def move(call: Call) -> MovedItemOut:
     return moved_item_out(await call.command("pos", "tab.move_line", wanted, MovedItem))
 
 
+ASKED: Final = (
+    Param("tableId", Form.ID, "Only of this table.", example="{table}"),
+    Param("groupId", Form.ID, "Only of this group of tables, or of articles.", example="{articleGroup}"),
+    Param("seat", Form.WHOLE, "Only of this seat.", low=1, high=SEAT_MAX, example=1),
+    Param("state", Form.CHOICE, "Only what is in this state of the kitchen.", choices=tuple(KitchenState), example="ordered"),
+    Param("from", Form.MOMENT, "What was ordered from this moment on.", example="2026-03-01T00:00:00Z"),
+    Param("page", Form.WHOLE, "Which page, the first is 1.", low=1, high=PAGE_MAX, example=1),
+    Param("pageSize", Form.WHOLE, "How many on a page.", low=1, high=PAGE_SIZE_MAX, example=50),
+)
+CANCELLED: Final = (
+    Param("reason", Form.TEXT, "Why; it stays on record.", required=True, example="Guest sent it back"),
+    Param("quantity", Form.DECIMAL, "How much of it; without it, all that is open.", example=1),
+)
+
 ROUTES = (
-    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True, asks=("pos.tab.open_items",)),
+    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True, asks=("pos.tab.open_items",), params=ASKED),
     Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table, asks=("pos.tab.open_lines", "pos.table.get")),
     Route("GET", "/api/v1/open-bons/{id}", "OpenBons", open_item, asks=("pos.tab.open_line",)),
     Route("PUT", "/api/v1/open-bons/{id}", "OpenBons", change, ChangeBody, asks=("pos.tab.change_line",)),
-    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel, asks=("pos.tab.cancel_line",)),
+    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel, asks=("pos.tab.cancel_line",), params=CANCELLED),
     Route("POST", "/api/v1/open-bons/{id}/status", "OpenBons", set_status, StatusBody, asks=("pos.tab.set_kitchen_state",)),
     Route("POST", "/api/v1/open-bons/{id}/move", "OpenBons", move, MoveItemBody, asks=("pos.tab.move_line",)),
 )

@@ -12,6 +12,7 @@ from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.open_bons import ItemBody, items_of
+from services.gateway.dikas.params import REGISTER
 from services.gateway.dikas.receipts import PaymentBody, ReceiptOut, payments_of, receipt_out
 
 
@@ -69,6 +70,24 @@ async def table(call: Call) -> ReceiptOut:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/payments/direct-sale", "Payments", direct_sale, DirectSaleBody, status=201, asks=("pos.receipt.sell",)),
-    Route("POST", "/api/v1/payments/table", "Payments", table, TablePaymentBody, status=201, asks=("pos.receipt.pay_table",)),
+    Route(
+        "POST",
+        "/api/v1/payments/direct-sale",
+        "Payments",
+        direct_sale,
+        DirectSaleBody,
+        status=201,
+        asks=("pos.receipt.sell",),
+        params=(REGISTER,),
+    ),
+    Route(
+        "POST",
+        "/api/v1/payments/table",
+        "Payments",
+        table,
+        TablePaymentBody,
+        status=201,
+        asks=("pos.receipt.pay_table",),
+        params=(REGISTER,),
+    ),
 )

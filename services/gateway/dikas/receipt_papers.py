@@ -11,7 +11,7 @@ import msgspec
 from libs.contracts.pos.commands import Receipt, ReceiptKey
 from libs.contracts.pos.documents import Copy, Mail, MailReceipt, NoteHospitality, Paper, PaperPdf, PaperText, Reprint
 from libs.contracts.pos.events import Hospitality
-from libs.contracts.pos.receipt_search import PAGE_SIZE, ReceiptSearch
+from libs.contracts.pos.receipt_search import PAGE_MAX, PAGE_SIZE, PAGE_SIZE_MAX, TEXT_MAX_CHARS, ReceiptSearch
 from libs.contracts.pos.signing import SignatureState
 from libs.domain.errors import FieldError, invalid
 from libs.texts.catalogue import Language
@@ -19,8 +19,10 @@ from libs.texts.paper import AWAITED, UNSIGNED_REASONS
 from services.gateway import limits
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Picture, Route
+from services.gateway.dikas.params import Form, Param
 from services.gateway.dikas.receipts import ReceiptOut, receipt_out
 
+LANGUAGES: Final = ("de", "en")
 TEXT: Final = "text/plain; charset=utf-8"
 PDF: Final = "application/pdf"
 
@@ -96,7 +98,7 @@ def _language(call: Call, name: str | None) -> Literal["de", "en"]:
         return "de"
     if name == "en":
         return "en"
-    raise invalid(FieldError("language", "not_allowed", {"allowed": "de, en"}))
+    raise invalid(FieldError("language", "not_allowed", {"allowed": ", ".join(LANGUAGES)}))
 
 
 # --- looking for them -------------------------------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ def _searched(call: Call, *, customer: str | None = None, voided: bool | None = 
         last = last.replace(microsecond=999_999)
     page, size = call.number("page"), call.number("pageSize")
     return ReceiptSearch(
-        number=_number(call),
+        number=call.number("number"),
         since=first if isinstance(first, datetime) else None,
         until=last if isinstance(last, datetime) else None,
         first_day=_day(first),
@@ -118,7 +120,7 @@ def _searched(call: Call, *, customer: str | None = None, voided: bool | None = 
         customer=customer or call.named("customerId"),
         register=call.named("registerId"),
         table=call.named("tableId"),
-        text=call.request.query.get("q") or None,
+        text=call.text("q") or None,
         voided=voided,
         page=1 if page is None and size is not None else page,
         page_size=PAGE_SIZE if size is None else size,
@@ -127,15 +129,6 @@ def _searched(call: Call, *, customer: str | None = None, voided: bool | None = 
 
 def _day(value: date | datetime | None) -> date | None:
     return value if value is not None and not isinstance(value, datetime) else None
-
-
-def _number(call: Call) -> int | None:
-    text = call.request.query.get("number")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= limits.NUMBER_MAX_DIGITS):
-        raise invalid(FieldError("number", "expected_integer"))
-    return int(text)
 
 
 async def _found(call: Call, wanted: ReceiptSearch) -> AsyncIterator[list[ReceiptOut]]:
@@ -165,7 +158,7 @@ async def voided(call: Call) -> AsyncIterator[list[ReceiptOut]]:
 
 
 def _paper(call: Call, *, hospitality: bool = False) -> Paper:
-    return Paper(receipt=_key(call), language=_language(call, call.request.query.get("language")), hospitality=hospitality)
+    return Paper(receipt=_key(call), language=_language(call, call.choice("language")), hospitality=hospitality)
 
 
 async def _text(call: Call, paper: Paper) -> str:
@@ -247,14 +240,38 @@ async def tse(call: Call) -> TseOut:
     )
 
 
+LANGUAGE: Final = Param("language", Form.CHOICE, "Of the paper; by itself that of the request.", choices=LANGUAGES, example="en")
+WHICH: Final = (
+    Param("number", Form.WHOLE, "The number as printed.", low=1, high=10**limits.NUMBER_MAX_DIGITS - 1, example=1),
+    Param("from", Form.DAY, "From this business day or moment on.", example="2026-03-01"),
+    Param("to", Form.DAY, "Up to this business day or moment.", example="2026-03-31"),
+    Param("staffId", Form.ID, "Those this employee made.", example="{staff}"),
+    Param("registerId", Form.ID, "Those of this register.", example="1"),
+    Param("tableId", Form.ID, "Those of this table.", example="{table}"),
+    Param("q", Form.TEXT, "A part of an item's name.", max_chars=TEXT_MAX_CHARS, example="Schnitzel"),
+    Param("page", Form.WHOLE, "Which page, from 1; without it all of them.", low=1, high=PAGE_MAX, example=1),
+    Param("pageSize", Form.WHOLE, "How many on a page.", low=1, high=PAGE_SIZE_MAX, example=20),
+)
+CUSTOMER: Final = Param("customerId", Form.ID, "Those of this customer.", example="{customer}")
+_SEARCH: Final = ("pos.receipt.search",)
+_BY_CUSTOMER: Final = "/api/v1/receipts/by-customer/{customerId}"
+
 ROUTES = (
-    Route("GET", "/api/v1/receipts/search", "Receipts", search, stream=True, asks=("pos.receipt.search",)),
-    Route("GET", "/api/v1/receipts/voided", "Receipts", voided, stream=True, asks=("pos.receipt.search",)),
-    Route("GET", "/api/v1/receipts/by-customer/{customerId}", "Receipts", by_customer, stream=True, asks=("pos.receipt.search",)),
-    Route("GET", "/api/v1/receipts/{id}/text", "Receipts", text, asks=("pos.receipt.text",)),
-    Route("GET", "/api/v1/receipts/{id}/pdf", "Receipts", pdf, asks=("pos.receipt.pdf",)),
+    Route("GET", "/api/v1/receipts/search", "Receipts", search, stream=True, asks=_SEARCH, params=(*WHICH, CUSTOMER)),
+    Route("GET", "/api/v1/receipts/voided", "Receipts", voided, stream=True, asks=_SEARCH, params=(*WHICH, CUSTOMER)),
+    Route("GET", _BY_CUSTOMER, "Receipts", by_customer, stream=True, asks=_SEARCH, params=(*WHICH, CUSTOMER)),
+    Route("GET", "/api/v1/receipts/{id}/text", "Receipts", text, asks=("pos.receipt.text",), params=(LANGUAGE,), media=("text/plain",)),
+    Route("GET", "/api/v1/receipts/{id}/pdf", "Receipts", pdf, asks=("pos.receipt.pdf",), params=(LANGUAGE,), media=(PDF,)),
     Route("GET", "/api/v1/receipts/{id}/tse", "Receipts", tse, asks=("pos.receipt.signature",)),
-    Route("POST", "/api/v1/receipts/{id}/print", "Receipts", reprint, status=201, asks=("pos.receipt.reprint", "pos.receipt.text")),
+    Route(
+        "POST",
+        "/api/v1/receipts/{id}/print",
+        "Receipts",
+        reprint,
+        status=201,
+        asks=("pos.receipt.reprint", "pos.receipt.text"),
+        params=(LANGUAGE,),
+    ),
     Route("POST", "/api/v1/receipts/{id}/email", "Receipts", email, MailBody, asks=("pos.receipt.mail",)),
     Route(
         "POST",
@@ -263,7 +280,24 @@ ROUTES = (
         note_hospitality,
         HospitalityBody,
         asks=("pos.receipt.note_hospitality", "pos.receipt.text"),
+        params=(LANGUAGE,),
     ),
-    Route("GET", "/api/v1/receipts/{id}/hospitality/text", "Receipts", hospitality_text, asks=("pos.receipt.text",)),
-    Route("GET", "/api/v1/receipts/{id}/hospitality/pdf", "Receipts", hospitality_pdf, asks=("pos.receipt.pdf",)),
+    Route(
+        "GET",
+        "/api/v1/receipts/{id}/hospitality/text",
+        "Receipts",
+        hospitality_text,
+        asks=("pos.receipt.text",),
+        params=(LANGUAGE,),
+        media=("text/plain",),
+    ),
+    Route(
+        "GET",
+        "/api/v1/receipts/{id}/hospitality/pdf",
+        "Receipts",
+        hospitality_pdf,
+        asks=("pos.receipt.pdf",),
+        params=(LANGUAGE,),
+        media=(PDF,),
+    ),
 )

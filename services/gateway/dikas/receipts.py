@@ -13,6 +13,7 @@ from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.params import REGISTER, Form, Param
 
 
 class ItemOut(msgspec.Struct, rename="camel"):
@@ -181,9 +182,15 @@ async def refund(call: Call) -> ReceiptOut:
     return receipt_out(await call.command("pos", "receipt.refund", asked, Receipt))
 
 
+BETWEEN = (
+    Param("from", Form.MOMENT, "Receipts from this moment on.", example="2026-03-01T00:00:00Z"),
+    Param("to", Form.MOMENT, "Receipts up to this moment, inclusive.", example="2026-03-31T23:59:59Z"),
+)
+NUMBER = Param("number", Form.WHOLE, "The number as printed.", low=0, example="{number}")
+
 ROUTES = (
-    Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True, asks=("pos.receipt.list",)),
-    Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number, asks=("pos.receipt.by_number",)),
+    Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True, asks=("pos.receipt.list",), params=BETWEEN),
+    Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number, asks=("pos.receipt.by_number",), params=(NUMBER, REGISTER)),
     Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt, asks=("pos.receipt.get",)),
     Route("POST", "/api/v1/receipts/{id}/void", "Receipts", void, status=201, asks=("pos.receipt.void",)),
     Route("POST", "/api/v1/receipts/{id}/refund", "Receipts", refund, RefundBody, status=201, asks=("pos.receipt.refund",)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 from msgspec import UNSET
@@ -14,8 +15,9 @@ from libs.records.lists import Listing
 from libs.runtime.records import Changes, Count
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
-from services.gateway.dikas.listing import CHANGED_UNTIL, TOTAL, listing_of, since_of
+from services.gateway.dikas.listing import CHANGED_SINCE, CHANGED_UNTIL, TOTAL, list_params, listing_of, since_of
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH, Param
 from services.gateway.dikas.tags import if_match, tag
 
 
@@ -66,6 +68,7 @@ class Section:
         self.required = tuple(dialect_name(field.name) for field in record.fields if field.required)
         self.body = body
         self.out = out
+        self.answer: Any = get_type_hints(out)["return"]
         self.view: Any = msgspec.defstruct(
             f"{record.name}_view",
             [(f.name, {"values": values, "effective": effective}.get(f.name, f.type)) for f in msgspec.structs.fields(view)],
@@ -112,7 +115,7 @@ class Section:
         """All of them, oldest first; or a page, those that fit a search and filters, in an order, or only what changed."""
         listing = listing_of(call, self.type)
         show = await self.shower(call)
-        if call.request.query.get("changedSince"):
+        if call.given(CHANGED_SINCE):
             async for changed in _changes(self, call, show):
                 yield changed
             return
@@ -147,14 +150,40 @@ class Section:
         again = (f"{name}.get",) if self.type.above and verb in ("create", "change") else ()
         return (f"{name}.{verb}", *again)
 
+    def list_params(self) -> tuple[Param, ...]:
+        """What its list takes."""
+        return list_params(self.type)
+
     def routes(self) -> tuple[Route, ...]:
+        taken = self.list_params()
+        item = self.answer | GoneOut if any(param.name == CHANGED_SINCE for param in taken) else self.answer
+        answers: Any = types.GenericAlias(list, item)
         one = f"{self.path}/{{id}}"
         return (
-            Route("GET", self.path, self.section, self.list, stream=True, asks=self.asks("list")),
-            Route("GET", one, self.section, self.get, asks=self.asks("get")),
-            Route("POST", self.path, self.section, self.create, self.body, self.required, status=201, asks=self.asks("create")),
-            Route("PUT", one, self.section, self.update, self.body, asks=self.asks("change")),
-            Route("DELETE", one, self.section, self.delete, asks=self.asks("delete")),
+            Route(
+                "GET",
+                self.path,
+                self.section,
+                self.list,
+                stream=True,
+                asks=self.asks("list"),
+                params=taken,
+                answer=answers,
+            ),
+            Route("GET", one, self.section, self.get, asks=self.asks("get"), params=(IF_NONE_MATCH,), answer=self.answer),
+            Route(
+                "POST",
+                self.path,
+                self.section,
+                self.create,
+                self.body,
+                self.required,
+                status=201,
+                asks=self.asks("create"),
+                answer=self.answer,
+            ),
+            Route("PUT", one, self.section, self.update, self.body, asks=self.asks("change"), params=(IF_MATCH,), answer=self.answer),
+            Route("DELETE", one, self.section, self.delete, asks=self.asks("delete"), params=(IF_MATCH,)),
         )
 
 

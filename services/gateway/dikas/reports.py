@@ -19,6 +19,7 @@ from libs.texts.catalogue import Language, Text
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.params import Form, Param
 from services.gateway.dikas.spreadsheet import Cell, Column, Sheet
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ class GroupsOut(msgspec.Struct, rename=_name):
     groups: list[GroupOut]
 
 
-class WeekDayOut(msgspec.Struct, rename=_name):
+class DayOfWeekOut(msgspec.Struct, rename=_name):
     date: date
     gross: Decimal
     receipts: int
@@ -134,7 +135,7 @@ class WeekOut(msgspec.Struct, rename=_name):
     gross: Decimal
     receipts: int
     voids: int
-    days: list[WeekDayOut]
+    days: list[DayOfWeekOut]
 
 
 class WeekdayOut(msgspec.Struct, rename=_name):
@@ -395,12 +396,37 @@ HOURLY: Final = _sheet("hourly", "hour gross receipts voids", lambda out, langua
 STAFF: Final = _sheet("staff", "staff name gross tip receipts voids voided average", lambda out, language: map(_cells, out.staff))
 PAYMENTS: Final = _sheet("payment-methods", "type name amount change tip count voids", lambda out, language: map(_cells, out.payments))
 
+_DAYS: Final = "a business day, or a moment for the one it falls on; without it, today"
+ASKED: Final = (
+    Param("from", Form.DAY, f"First day: {_DAYS}.", example="2026-03-01"),
+    Param("to", Form.DAY, f"Last day, inclusive: {_DAYS}.", example="2026-03-31"),
+    Param("registerId", Form.ID, "Only what this register booked.", example="1"),
+    Param("staffId", Form.ID, "Only what this employee booked.", example="{staff}"),
+)
+LIMIT: Final = Param("limit", Form.WHOLE, "How many of each.", low=1, high=asked.ARTICLES_MAX, default=asked.ARTICLES_DEFAULT, example=5)
+
 ROUTES = (
-    Route("GET", "/api/v1/reports/revenue", "Reports", revenue, csv=REVENUE, asks=("pos.report.revenue",)),
-    Route("GET", "/api/v1/reports/top-articles", "Reports", top_articles, csv=ARTICLES, asks=("pos.report.top_articles",)),
-    Route("GET", "/api/v1/reports/wgr", "Reports", groups, csv=GROUPS, asks=("pos.report.groups",)),
-    Route("GET", "/api/v1/reports/weekly", "Reports", weekly, csv=WEEKLY, asks=("pos.report.weekly",)),
-    Route("GET", "/api/v1/reports/hourly", "Reports", hourly, csv=HOURLY, asks=("pos.report.hourly",)),
-    Route("GET", "/api/v1/reports/staff", "Reports", staff, csv=STAFF, asks=("pos.report.staff",)),
-    Route("GET", "/api/v1/reports/payment-methods", "Reports", payment_methods, csv=PAYMENTS, asks=("pos.report.payment_methods",)),
+    Route("GET", "/api/v1/reports/revenue", "Reports", revenue, csv=REVENUE, asks=("pos.report.revenue",), params=ASKED),
+    Route(
+        "GET",
+        "/api/v1/reports/top-articles",
+        "Reports",
+        top_articles,
+        csv=ARTICLES,
+        asks=("pos.report.top_articles",),
+        params=(*ASKED, LIMIT),
+    ),
+    Route("GET", "/api/v1/reports/wgr", "Reports", groups, csv=GROUPS, asks=("pos.report.groups",), params=ASKED),
+    Route("GET", "/api/v1/reports/weekly", "Reports", weekly, csv=WEEKLY, asks=("pos.report.weekly",), params=ASKED),
+    Route("GET", "/api/v1/reports/hourly", "Reports", hourly, csv=HOURLY, asks=("pos.report.hourly",), params=ASKED),
+    Route("GET", "/api/v1/reports/staff", "Reports", staff, csv=STAFF, asks=("pos.report.staff",), params=ASKED),
+    Route(
+        "GET",
+        "/api/v1/reports/payment-methods",
+        "Reports",
+        payment_methods,
+        csv=PAYMENTS,
+        asks=("pos.report.payment_methods",),
+        params=ASKED,
+    ),
 )

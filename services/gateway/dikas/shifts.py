@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -26,6 +26,7 @@ from services.gateway import limits
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.params import REGISTER, Form, Param
 from services.gateway.dikas.receipts import TaxOut
 
 
@@ -225,16 +226,9 @@ class _Shifts(msgspec.Struct, frozen=True):
     since: date | None = None
 
 
-def _first(call: Call) -> date | None:
-    day = call.day("from")
-    if isinstance(day, datetime):
-        raise invalid(FieldError("from", "expected_date"))
-    return day
-
-
 async def shifts(call: Call) -> AsyncIterator[list[ShiftOut]]:
     """All shifts, oldest first; ``open=true`` those not settled, ``from`` those of business days from this one on."""
-    wanted = _Shifts(open=call.flag("open"), since=_first(call))
+    wanted = _Shifts(open=call.flag("open"), since=call.date("from"))
     async for piece in call.stream("pos", "shift.list", wanted, Shift):
         yield [shift_out(shift) for shift in piece]
 
@@ -284,9 +278,14 @@ async def x_report(call: Call) -> XReportOut:
     return x_report_out(await call.query("pos", "day.x_report", {}, XReport))
 
 
+SHIFTS = (
+    Param("open", Form.FLAG, "`true`: those not settled, `false`: the settled ones.", example="true"),
+    Param("from", Form.DATE, "Those of business days from this one on.", example="2026-03-01"),
+)
+
 ROUTES = (
-    Route("GET", "/api/v1/shifts", "Shifts", shifts, stream=True, asks=("pos.shift.list",)),
-    Route("POST", "/api/v1/shifts", "Shifts", open_shift, OpenShiftBody, status=201, asks=("pos.shift.open",)),
+    Route("GET", "/api/v1/shifts", "Shifts", shifts, stream=True, asks=("pos.shift.list",), params=SHIFTS),
+    Route("POST", "/api/v1/shifts", "Shifts", open_shift, OpenShiftBody, status=201, asks=("pos.shift.open",), params=(REGISTER,)),
     Route("GET", "/api/v1/shifts/{id}", "Shifts", shift, asks=("pos.shift.get",)),
     Route("POST", "/api/v1/shifts/{id}/settle", "Shifts", settle, SettleBody, asks=("pos.shift.settle",)),
     Route("GET", "/api/v1/day-close", "DayClose", z_reports, stream=True, asks=("pos.z_report.list",)),

@@ -18,8 +18,9 @@ from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.auth import TokensOut, tokens_out
 from services.gateway.dikas.call import Call, Route
-from services.gateway.dikas.listing import TOTAL, listing_of
+from services.gateway.dikas.listing import CHANGED_SINCE, TOTAL, listing_of
 from services.gateway.dikas.names import dialect_name
+from services.gateway.dikas.params import Param
 from services.gateway.dikas.records import Section, values_of
 from services.gateway.dikas.tags import if_match
 
@@ -137,6 +138,9 @@ class _Staff(Section):
             return super().asks(verb)
         return ("auth.staff.list", "auth.user.count") if verb == "list" else (f"auth.staff.{verb}",)
 
+    def list_params(self) -> tuple[Param, ...]:
+        return tuple(param for param in super().list_params() if param.name != CHANGED_SINCE)
+
     async def list(self, call: Call) -> AsyncIterator[list[Any]]:
         """All employees, oldest first; or a page, those that fit a search and filters, in an order."""
         listing = listing_of(call, self.type)
@@ -202,7 +206,7 @@ async def colleagues(call: Call) -> AsyncIterator[list[ColleagueOut]]:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/staff/switch", "Staff", switch, SwitchBody, asks=("auth.switch",)),
+    Route("POST", "/api/v1/staff/switch", "Staff", switch, SwitchBody, asks=("auth.switch",), refuses=(429,)),
     Route("GET", "/api/v1/staff/switch", "Staff", colleagues, stream=True, asks=("auth.staff.colleagues",)),
     *_Staff().routes(),
 )

@@ -15,6 +15,7 @@ from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.envelope import refusal_texts
 from services.gateway.dikas.open_bons import OrderBody, OrderOut, items_of, order_of, order_out
+from services.gateway.dikas.params import REGISTER
 from services.gateway.dikas.payments import DirectSaleBody, TablePaymentBody
 from services.gateway.dikas.receipts import PaymentBody, ReceiptOut, RefundedItemBody, payments_of, receipt_out
 
@@ -37,7 +38,7 @@ class RefundOfflineBody(msgspec.Struct, rename="camel"):
     payments: list[PaymentBody] | None = None
 
 
-class ItemBody(msgspec.Struct, rename="camel"):
+class SyncItemBody(msgspec.Struct, rename="camel"):
     """``id``: the till's own, unique at its register; ``sequence`` counts its commands; ``type``: sale, order, tablePayment, void or
     refund, and ``body`` as that endpoint takes it; ``number``: the receipt's, if the register numbers its receipts itself."""
 
@@ -49,7 +50,13 @@ class ItemBody(msgspec.Struct, rename="camel"):
     number: int | None = None
 
 
-class ItemOut(msgspec.Struct, rename="camel"):
+class ShownBody(msgspec.Struct):
+    """Up to 1,000 commands, in whatever order; each is looked at by itself."""
+
+    items: list[SyncItemBody]
+
+
+class SyncItemOut(msgspec.Struct, rename="camel"):
     """``status``: done or refused; a repeat answers as the first time."""
 
     id: str | None
@@ -63,7 +70,7 @@ class ItemOut(msgspec.Struct, rename="camel"):
 class SyncOut(msgspec.Struct, rename="camel"):
     done: int
     refused: int
-    items: list[ItemOut]
+    items: list[SyncItemOut]
 
 
 class _Ready(msgspec.Struct, frozen=True):
@@ -77,7 +84,7 @@ async def sync(call: Call) -> SyncOut:
     raw: list[msgspec.Raw] = call.body.items
     if not 0 < len(raw) <= ITEMS_MAX:
         raise invalid(FieldError("items", "too_many", {"max": ITEMS_MAX}) if raw else FieldError("items", "empty"))
-    answers: list[ItemOut | None] = [None] * len(raw)
+    answers: list[SyncItemOut | None] = [None] * len(raw)
     ready: list[_Ready] = []
     for place, text in enumerate(raw):
         try:
@@ -98,7 +105,7 @@ async def sync(call: Call) -> SyncOut:
 
 def _ready(place: int, raw: bytes, register: str) -> _Ready:
     """An item in the domain's terms. Raises what is wrong with it in itself."""
-    item = bodies.decode(raw, ItemBody)
+    item = bodies.decode(raw, SyncItemBody)
     kind, body = _body(item, register)
     made = SyncItem(
         id=item.id, kind=kind, client_at=_moment(item.client_time), body=msgspec.Raw(msgspec.msgpack.encode(body)), number=item.number
@@ -116,7 +123,7 @@ def _moment(text: str) -> datetime:
         raise invalid(FieldError("client_time", "not_a_time")) from None
 
 
-def _body(item: ItemBody, register: str) -> tuple[Any, Any]:
+def _body(item: SyncItemBody, register: str) -> tuple[Any, Any]:
     raw = bytes(item.body)
     faults: list[FieldError] = []
     match item.type:
@@ -161,22 +168,34 @@ def _body(item: ItemBody, register: str) -> tuple[Any, Any]:
     return made
 
 
-def _out(call: Call, synced: Synced) -> ItemOut:
+def _out(call: Call, synced: Synced) -> SyncItemOut:
     if synced.refusal is not None:
         return _refused(call, synced.id, _error(synced.refusal))
     if synced.order is not None:
-        return ItemOut(synced.id, "done", order=order_out(synced.order))
+        return SyncItemOut(synced.id, "done", order=order_out(synced.order))
     assert synced.receipt is not None
-    return ItemOut(synced.id, "done", receipt=receipt_out(synced.receipt))
+    return SyncItemOut(synced.id, "done", receipt=receipt_out(synced.receipt))
 
 
 def _error(refusal: Refusal) -> DomainError:
     return DomainError(Kind(refusal.kind), refusal.reason, refusal.params, fields=refusal.fields)
 
 
-def _refused(call: Call, id_: str | None, error: DomainError) -> ItemOut:
+def _refused(call: Call, id_: str | None, error: DomainError) -> SyncItemOut:
     message, errors = refusal_texts(error, call.language)
-    return ItemOut(id_, "refused", message=message, errors=errors)
+    return SyncItemOut(id_, "refused", message=message, errors=errors)
 
 
-ROUTES = (Route("POST", "/api/v1/sync", "Sync", sync, SyncBody, asks=("pos.till.sync",), body_max_bytes=limits.SYNC_BODY_MAX_BYTES),)
+ROUTES = (
+    Route(
+        "POST",
+        "/api/v1/sync",
+        "Sync",
+        sync,
+        SyncBody,
+        shown=ShownBody,
+        params=(REGISTER,),
+        asks=("pos.till.sync",),
+        body_max_bytes=limits.SYNC_BODY_MAX_BYTES,
+    ),
+)

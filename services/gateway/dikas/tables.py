@@ -126,6 +126,10 @@ def status_out(status: TableStatus) -> TableStatusOut:
     return TableStatusOut(status.table, STATUS_CODES[status.state], status.course, status.open_lines, shapes.amount(status.open_amount))
 
 
+def _new_table_out(view: Any) -> TableOut:
+    return table_out(view, TableTab())
+
+
 class _Tables(Section):
     """Tables are records; their answers also show the tab."""
 
@@ -202,7 +206,7 @@ async def mark_cleaned(call: Call) -> TableStatusOut:
 
 
 ROUTES = (
-    *_Tables("Tables", "/api/v1/tables", TABLE, TableBody, TableValues, lambda view: table_out(view, TableTab()), live=True).routes(),
+    *_Tables("Tables", "/api/v1/tables", TABLE, TableBody, TableValues, _new_table_out, live=True).routes(),
     *Section("Tables", "/api/v1/table-groups", TABLE_GROUP, GroupBody, GroupValues, group_out).routes(),
     Route("POST", "/api/v1/tables/{id}/gang", "Tables", call_course, CourseBody, asks=("pos.tab.call_course",)),
     Route("POST", "/api/v1/tables/{id}/cleaned", "Tables", mark_cleaned, asks=("pos.tab.mark_cleaned",)),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from libs.domain.errors import FieldError, invalid
 from libs.domain.etags import etag
 from services.gateway.dikas.call import Call
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH, Param
 
 TAGS_MAX: Final = 20
 REST_CHARS: Final = 8
@@ -30,25 +31,25 @@ def of_answer(call: Call, body: bytes) -> str:
 
 def if_match(call: Call) -> tuple[str, ...]:
     """The records' tags of which one must be that of the record; none if anything will do. Raises ``invalid``."""
-    found = _named(call, "If-Match")
+    found = _named(call, IF_MATCH)
     if found is None or ANYTHING in found:
         return ()
     return tuple(dict.fromkeys(text.partition("-")[0] for weak, text in found if not weak)) or ("",)  # a weak tag matches nothing
 
 
 def has_already(call: Call, whole: str) -> bool:
-    found = _named(call, "If-None-Match")
+    found = _named(call, IF_NONE_MATCH)
     return found is not None and (ANYTHING in found or any(f'"{text}"' == whole for _, text in found))
 
 
-def _named(call: Call, header: str) -> Any:
+def _named(call: Call, header: Param) -> Any:
     """The tags of a header as (weak, text), or the word for anything; None without the header."""
-    text = call.request.headers.get(header)
+    text = call.header(header)
     if text is None:
         return None
     if text.strip() == ANYTHING:
         return (ANYTHING,)
     found = _TAG.findall(text) if _TAGS.fullmatch(text) else []
     if not 1 <= len(found) <= TAGS_MAX:
-        raise invalid(FieldError(header, "not_a_tag"))
+        raise invalid(FieldError(header.name, "not_a_tag"))
     return found

@@ -144,6 +144,28 @@ async def test_a_repeat_sends_nothing_twice(inn: Inn, theke: Theke, mailbox: Mai
     assert await events(inn, theke) == ["receipt.mail_requested", "receipt.mailed"]
 
 
+async def test_a_repeat_that_looked_before_the_end_and_came_after_it_sends_nothing(
+    inn: Inn, mailbox: Mailbox, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is slow to answer one of two requests: it finds the mail under way, or its end, never neither."""
+    till = await inn.till()
+    await configure(till, port)
+    receipt = await till.sell(item(inn.menu["Cola"]))
+    whole, first = mail.Mails._outcome, asyncio.Event()
+
+    async def slow(self: mail.Mails, command: Any) -> str | None:
+        found = await whole(self, command)
+        if not first.is_set():
+            first.set()
+            await asyncio.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(mail.Mails, "_outcome", slow)
+    answers = await asyncio.gather(*(send(till, receipt["id"], key="mail-1") for _ in range(2)))
+    assert len({done(answer)["id"] for answer in answers}) == 1
+    assert len(mailbox.messages) == 1
+
+
 async def test_without_a_mail_server_nothing_is_requested(inn: Inn, theke: Theke) -> None:
     till = await inn.till()
     receipt = await till.sell(item(inn.menu["Cola"]))

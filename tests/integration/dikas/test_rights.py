@@ -15,6 +15,7 @@ from libs.contracts.auth.rights import CASH_POINT_RIGHTS, DENY_LOGIN, ROLES, per
 from libs.domain.principal import Principal
 from libs.runtime.asking import Services
 from services.gateway.dikas.call import Route
+from services.gateway.dikas.examples import sound
 from services.gateway.dikas.routes import ROUTES
 from tests.house import Inn, Till, done
 
@@ -78,7 +79,8 @@ async def call(till: Till, route: Route) -> int:
     path = re.sub(r"\{\w+\}", "1", route.path)
     if path.endswith("/image") and route.method == "POST":
         return (await till.ask("POST", path, raw=PICTURE, headers={"Content-Type": "image/png"})).status
-    return (await till.ask(route.method, path, specimen(route), params={"q": "x"} if path.endswith("/search") else None)).status
+    needed = {param.name: str(sound(param.example)) for param in route.params if param.required}
+    return (await till.ask(route.method, path, specimen(route), params=needed)).status
 
 
 @pytest.mark.parametrize("role", ROLES)
