@@ -32,6 +32,9 @@ _principals = msgspec.msgpack.Decoder(Principal)
 After = Callable[[Command[Any], Any, float], Awaitable[Any]]
 """(command, answer, seconds left) → the answer once it is whole."""
 
+Way = Callable[[CommandType, Command[Any], float], Awaitable[tuple[Any, bool]]]
+"""(type, command, seconds) → what ``execute`` would answer."""
+
 Appended = Callable[[Sequence[Recorded]], None]
 
 
@@ -64,6 +67,7 @@ class Dispatcher:
         self._appended = appended
         self._after: dict[str, After] = {}
         self._listeners: list[Appended] = []
+        self._detours: dict[str, tuple[Callable[[Any], bool], Way]] = {}
 
     def on_append(self, listen: Appended) -> None:
         """``listen`` hears of every append once, after it is on disk; not of what another process appended. It must not block."""
@@ -73,6 +77,10 @@ class Dispatcher:
         """The answer to this command waits for something that follows its append: a signature."""
         self._after[name] = wait
 
+    def detour(self, name: str, needed: Callable[[Any], bool], way: Way) -> None:
+        """Requests for this command whose body is ``needed`` to go ``way`` do so; all others are executed straight on."""
+        self._detours[name] = needed, way
+
     async def serve(self, name: str, request: Request) -> Reply:
         """A command as it comes over the bus. Each runs in a task of its own, so the trace need not be taken back."""
         trace_id.set(request.trace)
@@ -80,7 +88,11 @@ class Dispatcher:
             raise invalid(FieldError("command_id", "required"))
         type_ = self.commands[name]
         command = Command(request.command_id, request.at, principal_of(request), decoded(request.body, type_.body))
-        answer, behind = await self.execute(type_, command, timeout=request.left())
+        detour = self._detours.get(name)
+        if detour is not None and detour[0](command.body):
+            answer, behind = await detour[1](type_, command, request.left())
+        else:
+            answer, behind = await self.execute(type_, command, timeout=request.left())
         if (wait := self._after.get(name)) is not None:
             answer = await wait(command, answer, request.left() - ANSWER_WITHIN_S)
         return Reply(msgspec.msgpack.encode(answer), behind)

@@ -37,7 +37,7 @@ class _Named(dict[str, str]):
         return "?"
 
 
-AMOUNTS: Final = frozenset({"due", "missing", "change", "cash"})
+AMOUNTS: Final = frozenset({"due", "missing", "change", "cash", "kept"})
 
 
 def _written(language: Language, name: str, value: Param) -> str:
@@ -104,6 +104,16 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "payment_short": Text("Zahlung zu gering", "Payment too low"),
     "change_exceeds_cash": Text("Rückgeld nur aus Bargeld", "Change comes out of cash only"),
     "payment_type_not_accepted": Text("Zahlart nicht möglich", "Payment type not accepted"),
+    "payment_type_not_offline": Text("Zahlart nur mit Verbindung", "Payment type needs a connection"),
+    "tender_declined": Text("Zahlung abgelehnt", "Payment declined"),
+    "tender_account_unknown": Text("Konto nicht gefunden", "No such account"),
+    "tender_account_blocked": Text("Konto gesperrt", "Account blocked"),
+    "tender_account_expired": Text("Konto abgelaufen", "Account expired"),
+    "tender_balance_too_low": Text("Guthaben zu gering", "Balance too low"),
+    "payment_under_way": Text("Ausgang der Zahlung noch offen", "Outcome of the payment not known yet"),
+    "bill_changed": Text("Rechnung hat sich geändert", "The bill has changed"),
+    "payment_given_up": Text("Zahlung abgebrochen", "Payment given up"),
+    "refund_exceeds_tender": Text("Erstattung zu hoch", "Refund too high"),
     "receipt_not_found": Text("Beleg nicht gefunden", "Receipt not found"),
     "receipt_is_a_void": Text("Stornobeleg kann nicht storniert werden", "A void receipt cannot be voided"),
     "receipt_already_voided": Text("Beleg ist bereits storniert", "Receipt is already voided"),
@@ -265,6 +275,43 @@ DETAILS: Final[Mapping[str, Text]] = {
         "{due} is due; change {change}, but only {cash} was given in cash",
     ),
     "payment_type_not_accepted": Text("Zahlart {type} ist noch nicht möglich", "Payment type {type} is not possible yet"),
+    "payment_type_not_offline": Text(
+        "Zahlart {type} braucht eine Verbindung, während der Gast zahlt; bitte anders kassieren",
+        "Payment type {type} needs a connection at the time of the payment; please take it another way",
+    ),
+    "tender_declined": Text(
+        "Zahlart {type} wurde abgelehnt; nichts wurde belastet (Zahlung '{payment}')",
+        "Payment type {type} was declined; nothing was charged (payment '{payment}')",
+    ),
+    "tender_account_unknown": Text(
+        "Zahlart {type}: dieses Konto gibt es nicht; nichts wurde belastet (Zahlung '{payment}')",
+        "Payment type {type}: there is no such account; nothing was charged (payment '{payment}')",
+    ),
+    "tender_account_blocked": Text(
+        "Zahlart {type}: das Konto ist gesperrt; nichts wurde belastet (Zahlung '{payment}')",
+        "Payment type {type}: the account is blocked; nothing was charged (payment '{payment}')",
+    ),
+    "tender_account_expired": Text(
+        "Zahlart {type}: das Konto ist abgelaufen; nichts wurde belastet (Zahlung '{payment}')",
+        "Payment type {type}: the account has expired; nothing was charged (payment '{payment}')",
+    ),
+    "tender_balance_too_low": Text(
+        "Zahlart {type}: das Guthaben reicht nicht; nichts wurde belastet (Zahlung '{payment}')",
+        "Payment type {type}: the balance is too low; nothing was charged (payment '{payment}')",
+    ),
+    "payment_under_way": Text(
+        "Zahlung '{payment}' läuft noch; mit demselben Idempotency-Key noch einmal fragen",
+        "Payment '{payment}' is still under way; ask again with the same Idempotency-Key",
+    ),
+    "bill_changed": Text(
+        "Der Betrag ist nicht mehr der, der angefragt wurde; nichts wurde belastet (Zahlung '{payment}')",
+        "The amount is no longer the one that was asked for; nothing was charged (payment '{payment}')",
+    ),
+    "payment_given_up": Text(
+        "Zahlung '{payment}' fand kein Ende; nichts wurde belastet, bitte neu kassieren",
+        "Payment '{payment}' found no end; nothing was charged, please take it anew",
+    ),
+    "refund_exceeds_tender": Text("Auf Zahlart {type} gehen höchstens {kept} zurück", "At most {kept} go back to payment type {type}"),
     "receipt_not_found": Text("Beleg mit ID '{id}' existiert nicht", "There is no receipt with id '{id}'"),
     "receipt_is_a_void": Text("Beleg '{id}' ist selbst ein Stornobeleg", "Receipt '{id}' is a void itself"),
     "receipt_already_voided": Text("Beleg '{id}' wurde mit '{void_receipt}' storniert", "Receipt '{id}' was voided by '{void_receipt}'"),

@@ -18,7 +18,7 @@ from libs.contracts.pos.commands import Order, PayTable, PlaceOrder, Receipt, Re
 from libs.contracts.pos.permissions import ORDERS
 from libs.contracts.pos.sync import CLIENT_AHEAD_MAX, CLIENT_BEHIND_MAX, ITEMS_PER_REQUEST_MAX, Refusal, Sync, SyncAnswer, Synced, SyncItem
 from libs.domain.decider import Command, CommandType
-from libs.domain.errors import DomainError, FieldError, Kind, invalid
+from libs.domain.errors import DomainError, FieldError, Kind, invalid, unprocessable
 from libs.domain.ids import command_id, key_of
 from libs.domain.principal import Principal
 from libs.runtime.dispatcher import decoded, principal_of
@@ -26,6 +26,7 @@ from libs.runtime.service import Host, subject_name
 from services.pos import receipts, tabs, taking_back
 from services.pos.faults import known_as
 from services.pos.tabs import line_keys
+from services.pos.tender import DRAWN
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ class Offline:
     async def _one(self, item: SyncItem, body: Any, register: str, principal: Principal, request: Request) -> Synced:
         try:
             _check(item, request)
+            _check_payments(body)
             id_ = id_of(principal.instance, register, item.id)
             command = Command(id_, request.at, principal, body, min(item.client_at, request.at), item.number)
             answer, _ = await self._host.dispatcher.execute(TYPES[item.kind], command, timeout=request.left())
@@ -100,6 +102,18 @@ def _check(item: SyncItem, request: Request) -> None:
         raise invalid(FieldError("client_at", "in_the_future"))
     if item.client_at < request.at - CLIENT_BEHIND_MAX:
         raise invalid(FieldError("client_at", "too_long_ago", {"max": CLIENT_BEHIND_MAX.days}))
+
+
+def _check_payments(body: Any) -> None:
+    """An account elsewhere could not be asked when the guest paid, and may say no now."""
+    if not isinstance(body, Sell | PayTable):
+        return
+    for ix, payment in enumerate(body.payments):
+        if payment.type in DRAWN:
+            params = {"type": payment.type}
+            raise unprocessable(
+                "payment_type_not_offline", FieldError(f"payments[{ix}].type", "payment_type_not_offline", params), **params
+            )
 
 
 def _lanes(asked: Sync, bodies: Sequence[Any], instance: int) -> list[list[int]]:

@@ -40,7 +40,7 @@ from services.pos.faults import Faults, check_count, check_int, check_key, known
 from services.pos.house import READ, HouseState, house_of
 from services.pos.pricing import check_quantity, price_items, receipt_line, taxes_of
 from services.pos.tabs import TAB, Tab, TabLine, check_table, line_keys, state_after, tab_of, tab_refs
-from services.pos.tender import check_tender, settle
+from services.pos.tender import NOTHING_DRAWN, Drawing, check_tender, settle
 
 # --- state --------------------------------------------------------------------------------------------------------------------
 
@@ -59,8 +59,8 @@ class Back(msgspec.Struct, frozen=True):
 
 class ReceiptState(msgspec.Struct, frozen=True):
     """``issued`` is None until the receipt exists; ``number`` and ``at`` are what the log gave it. ``refunds``: the receipts that took
-    parts back; ``back`` by line, ``paid_back`` by kind of payment. ``mails``: by id, what became of each: None as long as nobody knows,
-    empty when it was sent, else why not."""
+    parts back; ``back`` by line, ``paid_back`` by kind of payment and account. ``mails``: by id, what became of each: None as long as nobody
+    knows, empty when it was sent, else why not."""
 
     issued: ReceiptIssued | None = None
     number: int | None = None
@@ -68,7 +68,7 @@ class ReceiptState(msgspec.Struct, frozen=True):
     void_receipt: str | None = None
     refunds: tuple[str, ...] = ()
     back: Mapping[str, Back] = msgspec.field(default_factory=dict)
-    paid_back: Mapping[int, int] = msgspec.field(default_factory=dict)
+    paid_back: Mapping[tuple[int, str | None], int] = msgspec.field(default_factory=dict)
     tip_back: int = 0
     signature: Signature | None = None
     unsigned: str = ""
@@ -120,7 +120,8 @@ def _with_refund(state: ReceiptState, event: ReceiptRefunded) -> ReceiptState:
         before = back.get(part.line, Back())
         back[part.line] = Back(before.quantity + part.quantity, before.amount + part.amount)
     for payment in event.payments:
-        paid_back[payment.type] = paid_back.get(payment.type, 0) + payment.amount
+        by = payment.type, payment.reference
+        paid_back[by] = paid_back.get(by, 0) + payment.amount
     return msgspec.structs.replace(
         state,
         refunds=(*state.refunds, event.refund_receipt),
@@ -144,8 +145,8 @@ def new_ref(command: Command[Any]) -> StreamRef:
 # --- deciding -----------------------------------------------------------------------------------------------------------------
 
 
-def _check_bill(body: Sell | PayTable, faults: Faults) -> None:
-    check_tender(body.payments, body.tip, faults)
+def _check_bill(body: Sell | PayTable, drawing: Drawing, faults: Faults) -> None:
+    check_tender(body.payments, body.tip, faults, drawing.kinds)
     check_key(body.customer, "customer", faults)
     check_key(body.register, "register", faults)
 
@@ -178,6 +179,7 @@ def _issue(
     lines: Sequence[ReceiptLine],
     house: HouseState,
     shift: str | None,
+    drawing: Drawing,
     table: str | None = None,
 ) -> ReceiptIssued:
     """The bill for these lines, settled with the command's payments. Raises what ``settle`` raises."""
@@ -206,20 +208,21 @@ def _issue(
         client_at=command.client_at,
         own_number=command.number,
         signing_unit=house.settings.signing_unit,
+        payment=drawing.payment,
     )
 
 
-def decide_sell(states: States, command: Command[Sell], facts: SaleFacts) -> Decision:
+def decide_sell(states: States, command: Command[Sell], facts: SaleFacts, drawing: Drawing = NOTHING_DRAWN) -> Decision:
     house = house_of(states)
     facts = facts.on(house.settings, command.happened)
     faults = Faults()
-    _check_bill(command.body, faults)
+    _check_bill(command.body, drawing, faults)
     check_number(house, command.body.register, command, faults)
     shift = _shift(house, command.principal.user, faults)
     lines = price_items(command.body.items, "items", facts, line_keys(command.id, 0), faults)
     faults.refuse()
     billed = [receipt_line(line, line.quantity, line.total, facts.settings.currency) for line in lines]
-    issued = _issue(command, billed, house, shift)
+    issued = _issue(command, billed, house, shift, drawing)
     return Decision({RECEIPT.stream(issued.receipt): (issued,)}, take=number_claims(issued))
 
 
@@ -234,19 +237,19 @@ class _Part(msgspec.Struct, frozen=True):
         return self.line.share_of(self.quantity)
 
 
-def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFacts) -> Decision:
+def decide_pay_table(states: States, command: Command[PayTable], facts: SaleFacts, drawing: Drawing = NOTHING_DRAWN) -> Decision:
     body = command.body
     tab = tab_of(states, body.table)
     house = house_of(states)
     faults = Faults()
-    _check_bill(body, faults)
+    _check_bill(body, drawing, faults)
     check_number(house, body.register, command, faults)
     shift = _shift(house, command.principal.user, faults)
     check_table(body.table, "table", facts, tab, faults)
     parts = _parts(body, tab, faults)
     faults.refuse()
     billed = [receipt_line(part.line.line, part.quantity, part.amount, house.settings.currency) for part in parts]
-    issued = _issue(command, billed, house, shift, body.table)
+    issued = _issue(command, billed, house, shift, drawing, body.table)
     paid = LinesPaid(
         table=body.table,
         receipt=issued.receipt,

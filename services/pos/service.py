@@ -28,6 +28,8 @@ from services.pos.house_tables import DAYS, SHIFTS
 from services.pos.house_tables import QUERIES as HOUSE_QUERIES
 from services.pos.mail import Mails, Post, Smtp
 from services.pos.offline import Offline
+from services.pos.paying import Ports
+from services.pos.payment_tables import UNDER_WAY
 from services.pos.projections import RECEIPTS
 from services.pos.queries import QUERIES
 from services.pos.records import TABLE_GROUPS, TABLES
@@ -35,18 +37,23 @@ from services.pos.self_order import open_codes
 from services.pos.signing import Signer, Signings
 from services.pos.tabs.projections import TABS
 from services.pos.tabs.queries import QUERIES as TAB_QUERIES
+from services.pos.tenders import TenderPort
+from services.pos.under_way import open_payments
 
 SIGNERS: dict[str, Signer] = {}  # unit of the settings → what signs for it; none is shipped yet
+TENDERS: dict[int, TenderPort] = {}  # kind of payment → the account it draws on; none is shipped yet, so those kinds are not accepted
 SIGNED = ("receipt.sell", "receipt.pay_table", "receipt.void", "receipt.refund")
 
 
-def extended(signers: Mapping[str, Signer], post: Post) -> Callable[[Host], Awaitable[None]]:
-    """What pos does beyond answering: ``signers`` by the unit that the settings name, ``post`` carries mail away."""
+def extended(signers: Mapping[str, Signer], post: Post, tenders: Ports) -> Callable[[Host], Awaitable[None]]:
+    """What pos does beyond answering: ``signers`` by the unit that the settings name, ``post`` carries mail away,
+    ``tenders`` by the kind of payment that draws on them."""
 
     async def extend(host: Host) -> None:
         Closings(host).register()
         await open_codes(host)
         Offline(host).register()
+        open_payments(host, tenders)
         secrets = Secrets(host.log_dsn, "pos")
         await secrets.open()
         host.on_stop(secrets.close)
@@ -80,6 +87,7 @@ SERVICE = Service(
         *_tables.projections,
         TABS,
         RECEIPTS,
+        UNDER_WAY,
         SHIFTS,
         DAYS,
     ),
@@ -93,7 +101,7 @@ SERVICE = Service(
         *receipt_search.QUERIES,
         *paper_queries.QUERIES,
     ),
-    extend=extended(SIGNERS, Smtp()),
+    extend=extended(SIGNERS, Smtp(), TENDERS),
     doors={
         "house.configure": (SETTINGS, True),
         "receipt.mail": (PAYMENTS, True),

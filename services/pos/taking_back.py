@@ -22,13 +22,14 @@ from libs.contracts.pos.events import (
 from libs.contracts.pos.permissions import OWN_VOIDS, VOIDS
 from libs.domain.decider import Command, CommandType, Decision, States, StreamRef
 from libs.domain.errors import DomainError, Kind
+from libs.domain.ids import key_of
 from libs.domain.money import net_of, share, times
 from services.pos.faults import Faults, check_count, check_key, is_key, known_as, plain
 from services.pos.house import READ, HouseState, house_of
 from services.pos.pricing import check_quantity
 from services.pos.receipts import RECEIPT, Back, ReceiptState, check_number, new_receipt, new_ref, number_claims, reply_receipt
 from services.pos.takings import takings
-from services.pos.tender import check_tender, settle
+from services.pos.tender import check_tender, drawn, settle
 
 NOTHING: Final = Back()
 
@@ -92,12 +93,18 @@ def _negated(issued: ReceiptIssued, command: Command[VoidReceipt], house: HouseS
         gross=-issued.gross,
         net=-issued.net,
         tax=-issued.tax,
-        payments=tuple(PaymentTaken(type=p.type, amount=-p.amount) for p in issued.payments),
+        payments=tuple(msgspec.structs.replace(p, amount=-p.amount) for p in issued.payments),
         change=-issued.change,
         tip=-issued.tip,
         voids=issued.receipt,
+        payment=_giving_back(issued.payments, command),
         **_issued_now(issued, command, house),
     )
+
+
+def _giving_back(payments: Sequence[PaymentTaken], command: Command[Any]) -> str | None:
+    """The key under which accounts elsewhere get back what was drawn on them; None if there are none."""
+    return key_of("pay", command.id) if drawn(payments) else None
 
 
 def _issued_now(original: ReceiptIssued, command: Command[Any], house: HouseState) -> dict[str, Any]:
@@ -128,7 +135,7 @@ def decide_refund(states: States, command: Command[RefundReceipt], _: Any) -> De
     state, original = _original(states, body.receipt, command)
     _check_register(original, command, house)
     faults = Faults()
-    check_tender(body.payments, 0, faults)
+    check_tender(body.payments, 0, faults, [payment.type for payment in drawn(original.payments)])
     parts = _parts(body.items, state, original, faults)
     faults.refuse()
     tip = _tip(state, original, parts)
@@ -204,27 +211,34 @@ def _given_back(asked: Sequence[Payment], state: ReceiptState, original: Receipt
     """By the ways that were asked for, else by those it was paid with, each up to what was kept of it."""
     if asked:
         settlement = settle(asked, due)
+        faults = Faults()
         if settlement.change:
-            faults = Faults()
             faults.unprocessable("payments", "refund_not_exact", due=due)
-            faults.refuse()
+        kept = _still_kept(state, original)
+        for payment in drawn(settlement.payments):
+            most = kept.get((payment.type, payment.reference), 0)
+            if payment.amount > most:
+                faults.unprocessable("payments", "refund_exceeds_tender", type=payment.type, kept=most)
+        faults.refuse()
         return settlement.payments
     given: list[PaymentTaken] = []
-    for kind, amount in _still_kept(state, original).items():
+    for (kind, reference), amount in _still_kept(state, original).items():
         back = min(due, amount)
         if back > 0:
-            given.append(PaymentTaken(type=kind, amount=back))
+            given.append(PaymentTaken(type=kind, amount=back, reference=reference))
             due -= back
     assert due == 0, "more is given back than was paid"
     return tuple(given)
 
 
-def _still_kept(state: ReceiptState, original: ReceiptIssued) -> Mapping[int, int]:
-    left: dict[int, int] = {}
-    for payment in takings(original.payments, original.change, original.tip):
-        left[payment.type] = left.get(payment.type, 0) + payment.amount
-    for kind, amount in state.paid_back.items():
-        left[kind] = left.get(kind, 0) - amount
+def _still_kept(state: ReceiptState, original: ReceiptIssued) -> Mapping[tuple[int, str | None], int]:
+    """By kind of payment and account."""
+    left: dict[tuple[int, str | None], int] = {}
+    for payment, taking in zip(original.payments, takings(original.payments, original.change, original.tip), strict=True):
+        by = payment.type, payment.reference
+        left[by] = left.get(by, 0) + taking.amount
+    for by, amount in state.paid_back.items():
+        left[by] = left.get(by, 0) - amount
     return left
 
 
@@ -245,10 +259,11 @@ def _refund(
         gross=sum(tax.gross for tax in taxes),
         net=sum(tax.net for tax in taxes),
         tax=sum(tax.tax for tax in taxes),
-        payments=tuple(PaymentTaken(type=payment.type, amount=-payment.amount) for payment in payments),
+        payments=tuple(msgspec.structs.replace(payment, amount=-payment.amount) for payment in payments),
         change=0,
         tip=-tip,
         refunds=original.receipt,
+        payment=_giving_back(payments, command),
         **_issued_now(original, command, house),
     )
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 
-from libs.contracts.pos.commands import PAYMENT_MAX_MINOR, PAYMENTS_MAX, TIP_MAX_MINOR, Payment
+from libs.contracts.pos.commands import PAYMENT_MAX_MINOR, PAYMENTS_MAX, REFERENCE_MAX_CHARS, TIP_MAX_MINOR, Payment
 from libs.contracts.pos.events import PaymentTaken
 from libs.contracts.pos.payment_kinds import PAYMENT_KINDS
-from services.pos.faults import Faults, check_int
+from services.pos.faults import Faults, check_int, check_text
+
+DRAWN: Final = frozenset(kind.code for kind in PAYMENT_KINDS.values() if kind.draws)
+
+
+class Drawing(msgspec.Struct, frozen=True):
+    """The payment a bill is settled in, and the ``kinds`` that may draw on an account elsewhere in it."""
+
+    payment: str | None = None
+    kinds: frozenset[int] = frozenset()
+
+
+NOTHING_DRAWN: Final = Drawing()
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -19,19 +32,31 @@ class Settlement(msgspec.Struct, frozen=True):
     change: int
 
 
-def check_tender(payments: Sequence[Payment], tip: int, faults: Faults) -> None:
-    """Faults that can be seen without knowing what is due."""
+def drawn(payments: Sequence[PaymentTaken]) -> list[PaymentTaken]:
+    return [payment for payment in payments if payment.type in DRAWN]
+
+
+def check_tender(payments: Sequence[Payment], tip: int, faults: Faults, kinds: Collection[int] = ()) -> None:
+    """Faults that can be seen without knowing what is due. Of the kinds that draw on accounts elsewhere, only ``kinds`` are taken, each
+    account once."""
     check_int(tip, 0, TIP_MAX_MINOR, "tip", faults)
     if len(payments) > PAYMENTS_MAX:
         faults.invalid("payments", "too_many", max=PAYMENTS_MAX)
         return
     open_ended = 0
+    accounts: set[tuple[int, str | None]] = set()
     for ix, payment in enumerate(payments):
         kind = PAYMENT_KINDS.get(payment.type)
         if kind is None:
             faults.invalid(f"payments[{ix}].type", "payment_type_unknown")
-        elif not kind.accepted:
+        elif kind.draws and kind.code not in kinds:
             faults.unprocessable(f"payments[{ix}].type", "payment_type_not_accepted", type=kind.code, kind=kind.key)
+        elif kind.draws:
+            if (payment.type, payment.reference) in accounts:
+                faults.invalid(f"payments[{ix}].reference", "repeated")
+            accounts.add((payment.type, payment.reference))
+        if payment.reference is not None:
+            check_text(payment.reference, REFERENCE_MAX_CHARS, f"payments[{ix}].reference", faults)
         check_int(payment.amount, 1, PAYMENT_MAX_MINOR, f"payments[{ix}].amount", faults)
         open_ended += payment.amount is None
         if payment.amount is None and open_ended > 1:
@@ -43,7 +68,7 @@ def settle(payments: Sequence[Payment], due: int) -> Settlement:
     if nothing is. Raises UNPROCESSABLE ``payment_short`` (``missing``) or ``change_exceeds_cash``."""
     missing = max(0, due - sum(payment.amount or 0 for payment in payments))
     taken = tuple(
-        PaymentTaken(type=payment.type, amount=amount)
+        PaymentTaken(type=payment.type, amount=amount, reference=payment.reference)
         for payment in payments
         if (amount := missing if payment.amount is None else payment.amount) > 0
     )

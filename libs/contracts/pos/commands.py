@@ -27,6 +27,7 @@ PRICE_PLACES: Final = 6
 PERCENT_PLACES: Final = 2
 LINE_TOTAL_MAX_MINOR: Final = 10**10  # 2,000 such lines still fit 64 bits with room
 PAYMENT_MAX_MINOR: Final = 10**13
+REFERENCE_MAX_CHARS: Final = 64
 TIP_MAX_MINOR: Final = 10**10
 
 COURSE_MAX: Final = 20
@@ -65,10 +66,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``amount`` as handed over; one payment may leave it out and then takes exactly what is missing."""
+    """``amount`` as handed over; one payment may leave it out and then takes exactly what is missing. ``reference``: the account it
+    draws on, if its kind has such (a voucher's number)."""
 
     type: int
     amount: int | None = None
+    reference: str | None = None
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -95,11 +95,13 @@ class TaxAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gross: int
 
 
-class PaymentTaken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """``amount`` as handed over, change not yet taken off; ``type`` is a code of ``PAYMENT_KINDS``."""
+class PaymentTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """``amount`` as handed over, change not yet taken off; ``type`` is a code of ``PAYMENT_KINDS``; ``reference`` the account it draws on,
+    if its kind has such (a voucher's number)."""
 
     type: int
     amount: int
+    reference: str | None = None
 
 
 class Hospitality(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -155,6 +157,8 @@ class ReceiptIssued(Event, frozen=True, kw_only=True):
     ``Σ payments = gross + tip + change``. ``shift``: the shift it was made in, if its staff had opened one. ``signing_unit``: what is to
     sign it; empty: the house had none, and this receipt awaits no signature.
 
+    ``payment``: the payment it ends, if that draws on accounts elsewhere; a receipt that takes one back has a key of its own for it.
+
     A till that was cut off tells when it happened (``client_at``); one that numbers its receipts itself gives ``own_number``, and the log
     gives none.
     """
@@ -181,6 +185,7 @@ class ReceiptIssued(Event, frozen=True, kw_only=True):
     client_at: datetime | None = None
     own_number: int | None = None
     signing_unit: str = ""
+    payment: str | None = None
 
     def series(self) -> str | None:
         return f"receipt.{self.register}" if self.own_number is None else None

@@ -10,13 +10,13 @@ import msgspec
 
 class PaymentKind(msgspec.Struct, frozen=True):
     """``code`` is what clients send. ``cash``: it moves the drawer. ``gives_change``: more than is due may be handed over.
-    ``accepted``: it can be taken today; the others are known, but wait for the accounts they draw on."""
+    ``draws``: it draws on an account elsewhere, which is asked before there is a receipt; taken only where that account is plugged in."""
 
     code: int
     key: str
     cash: bool = False
     gives_change: bool = False
-    accepted: bool = True
+    draws: bool = False
 
 
 PAYMENT_KINDS: Final[Mapping[int, PaymentKind]] = {
@@ -27,8 +27,8 @@ PAYMENT_KINDS: Final[Mapping[int, PaymentKind]] = {
         PaymentKind(3, "net_cash", cash=True, gives_change=True),
         PaymentKind(4, "net_card"),
         PaymentKind(5, "bank_transfer"),
-        PaymentKind(10, "customer_credit", accepted=False),
-        PaymentKind(20, "voucher", accepted=False),
-        PaymentKind(99, "house_tab", accepted=False),
+        PaymentKind(10, "customer_credit", draws=True),
+        PaymentKind(20, "voucher", draws=True),
+        PaymentKind(99, "house_tab", draws=True),
     )
 }

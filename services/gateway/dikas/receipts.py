@@ -43,10 +43,11 @@ class PaymentOut(msgspec.Struct, rename="camel"):
 
 
 class PaymentBody(msgspec.Struct, rename="camel"):
-    """``amount`` as handed over; one payment may leave it out and takes exactly what is missing."""
+    """``amount`` as handed over; one payment may leave it out and takes exactly what is missing. ``reference``: a voucher's number."""
 
     type: Whole
     amount: Decimal | None = None
+    reference: str | None = None
 
 
 class RefundedItemBody(msgspec.Struct, rename="camel"):
@@ -64,7 +65,8 @@ class RefundBody(msgspec.Struct, rename="camel"):
 def payments_of(bodies: list[PaymentBody], faults: list[FieldError]) -> tuple[Payment, ...]:
     """Payments in the domain's terms; amounts with too many places are noted as faults."""
     return tuple(
-        Payment(type=body.type, amount=shapes.minor(body.amount, f"payments[{ix}].amount", faults)) for ix, body in enumerate(bodies)
+        Payment(type=body.type, amount=shapes.minor(body.amount, f"payments[{ix}].amount", faults), reference=body.reference)
+        for ix, body in enumerate(bodies)
     )
 
 

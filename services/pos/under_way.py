@@ -1,0 +1,87 @@
+"""Payments in a running pos: put before the commands they come in by, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from libs.domain.clock import Clock, SystemClock
+from libs.domain.decider import Command, CommandType
+from libs.domain.errors import DomainError, unavailable
+from libs.domain.events import Recorded
+from libs.eventstore.codec import UnknownEvent
+from libs.eventstore.log import LogUnreachable
+from libs.runtime.service import Host
+from services.pos.paying import Payments, Ports
+from services.pos.payment_tables import PAGE_ROWS, PAGE_UNDER_WAY
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S: Final = 5.0
+SWEEP_AFTER: Final = timedelta(seconds=5)  # younger ones are in somebody's hands
+INSTANCES_AT_ONCE: Final = 16
+_EVERYTHING: Final = 2**62  # a position behind every other
+
+
+class HostJournal:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def read(self, instance: int, stream: str) -> Sequence[Recorded]:
+        try:
+            return await self._host.log.read_stream(instance, stream, _EVERYTHING)
+        except LogUnreachable:
+            raise unavailable("log_unreachable") from None
+        except UnknownEvent:
+            raise unavailable("newer_events") from None
+
+    async def execute(self, type_: CommandType, command: Command[Any], timeout: float) -> tuple[Any, bool]:
+        return await self._host.dispatcher.execute(type_, command, timeout=timeout)
+
+
+class Sweep:
+    """Goes on with every payment that is not over: at the start, and every few seconds. Every replica may."""
+
+    def __init__(self, host: Host, payments: Payments, clock: Clock | None = None) -> None:
+        self._host = host
+        self._payments = payments
+        self._clock = clock or SystemClock()
+
+    async def run(self) -> None:
+        older = timedelta(0)
+        while True:
+            try:
+                await self.once(self._clock.now() - older)
+                older = SWEEP_AFTER
+            except (DomainError, LogUnreachable) as error:
+                log.warning("payments are looked for later", error=str(error))
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def once(self, before: datetime) -> None:
+        """Those started up to ``before``, of every instance."""
+        instances = list(await self._host.log.heads())
+        for first in range(0, len(instances), INSTANCES_AT_ONCE):
+            await asyncio.gather(*(self._of(instance, before) for instance in instances[first : first + INSTANCES_AT_ONCE]))
+
+    async def _of(self, instance: int, before: datetime) -> None:
+        after, full = "", True
+        while full:
+            rows = await self._host.tables.fetch(PAGE_UNDER_WAY, instance, after, before)
+            await asyncio.gather(*(self._payments.go_on(instance, row["key"], row["receipt"]) for row in rows))
+            full = len(rows) == PAGE_ROWS
+            after = rows[-1]["key"] if rows else after
+
+
+def open_payments(host: Host, ports: Ports) -> None:
+    """Puts payments that draw on accounts before the commands they come in by, and starts the sweep."""
+    payments = Payments(HostJournal(host), ports)
+    for name in ("receipt.sell", "receipt.pay_table"):
+        host.dispatcher.detour(name, payments.draws, payments.pay)
+    for name in ("receipt.void", "receipt.refund"):
+        host.dispatcher.detour(name, payments.may_give_back, payments.take_back)
+    host.on_stop(payments.close)
+    host.run(Sweep(host, payments).run())
