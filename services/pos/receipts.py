@@ -59,8 +59,8 @@ class Back(msgspec.Struct, frozen=True):
 
 class ReceiptState(msgspec.Struct, frozen=True):
     """``issued`` is None until the receipt exists; ``number`` and ``at`` are what the log gave it. ``refunds``: the receipts that took
-    parts back; ``back`` by line, ``paid_back`` by kind of payment and account. ``mails``: by id, what became of each: None as long as nobody
-    knows, empty when it was sent, else why not."""
+    parts back; ``back`` by line, ``paid_back`` by kind of payment and account. ``mails``: by id, what became of each: None as long as
+    nobody knows, empty when it was sent, else why not."""
 
     issued: ReceiptIssued | None = None
     number: int | None = None
