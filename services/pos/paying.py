@@ -105,7 +105,7 @@ class Payments:
 
     def draws(self, body: Sell | PayTable) -> bool:
         """Whether a bill is to draw on an account that is plugged in. All others are settled at once, as if this were not there."""
-        return any(payment.type in self._ports for payment in body.payments)
+        return bool(self._ports) and any(payment.type in self._ports for payment in body.payments)
 
     def may_give_back(self, _: VoidReceipt | RefundReceipt) -> bool:
         return bool(self._ports)

@@ -13,10 +13,11 @@ from uuid import uuid4
 import pytest
 
 from libs.contracts.pos.commands import Item, Payment, PayTable, Sell
+from libs.contracts.pos.house import ChangeSettings, HouseSettings
 from libs.contracts.pos.payments import PaymentStarted
 from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError
-from libs.domain.principal import Principal
+from libs.domain.principal import Principal, system
 from services.pos.paying import Payments
 from services.pos.service import TENDERS
 from services.pos.under_way import HostJournal, Sweep
@@ -329,3 +330,16 @@ async def test_nobody_without_the_right_starts_a_payment(inn: Inn, accounts: Acc
     with pytest.raises(DomainError, match="missing_right"):
         await payments.pay(host.dispatcher.commands["receipt.sell"], nobody, 5.0)
     assert not accounts.asked
+
+
+async def test_such_a_receipt_is_signed_like_any_other(inn: Inn, accounts: Accounts) -> None:
+    """Its append is heard by whoever signs, and the answer waits for both."""
+    body = ChangeSettings(settings=HouseSettings(signing_unit="nowhere"))
+    await inn.theke.services.command("pos", "house.change_settings", body, HouseSettings, principal=system(inn.instance, "test"))
+    till = await inn.till()
+    sale = await till.sell(item(inn.menu["Cola"]), paid=(voucher(),))
+    void = await till.void(sale["id"])
+    await over(inn)
+    ends = [event.stream for event in await events(inn) if event.type == "receipt.unsigned"]
+    assert sorted(ends) == sorted(f"receipt-{receipt['id']}" for receipt in (sale, void))
+    assert accounts.balances["V1"] == 2_000
