@@ -24,6 +24,7 @@ import nats
 from libs.bus.connection import Connection
 from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP
 from libs.contracts.pos.records import TABLE
+from libs.domain.clock import Clock
 from libs.domain.records import RecordType
 from libs.runtime.asking import Services, connected
 from libs.runtime.config import Settings
@@ -73,8 +74,8 @@ class Theke:
         for host in reversed(self.hosts.values()):
             await host.stop()
 
-    async def another_gateway(self, settings: Settings | None = None) -> Gateway:
-        gateway = Gateway(settings or self.settings, port=0, blobs_dsn=self.log_dsn)
+    async def another_gateway(self, settings: Settings | None = None, clock: Clock | None = None) -> Gateway:
+        gateway = Gateway(settings or self.settings, port=0, blobs_dsn=self.log_dsn, clock=clock)
         await gateway.start()
         self.gateways.append(gateway)
         return gateway

@@ -13,7 +13,7 @@ from aiohttp import web
 from libs.blobs.store import Blobs
 from libs.bus.client import Client
 from libs.bus.connection import Connection, connect
-from libs.domain.clock import SystemClock
+from libs.domain.clock import Clock, SystemClock
 from libs.domain.errors import DomainError
 from libs.runtime import databases, logs
 from libs.runtime.asking import Services
@@ -30,10 +30,11 @@ log = structlog.get_logger(__name__)
 
 class Gateway:
     """Started with ``start``, stopped with ``stop``; ``port`` 0 takes a free one (``address`` tells). Files are kept beside the logs
-    unless it is told another database."""
+    unless it is told another database. ``clock`` stamps what is asked for; the life of tokens is real time all the same."""
 
-    def __init__(self, settings: Settings, port: int | None = None, *, blobs_dsn: str = "") -> None:
+    def __init__(self, settings: Settings, port: int | None = None, *, blobs_dsn: str = "", clock: Clock | None = None) -> None:
         self._settings = settings
+        self._clock = clock or SystemClock()
         self._port = settings.port if port is None else port
         self._blobs = Blobs(blobs_dsn or databases.log_dsn(settings.postgres_dsn))
         self.connection: Connection
@@ -49,7 +50,7 @@ class Gateway:
         self._identities = Identities(self.connection, services, default_instance=self._settings.instance)
         await self._identities.start()
         self._runner = Runner(
-            self._app(Server(services, self._identities, self._blobs, SystemClock())),
+            self._app(Server(services, self._identities, self._blobs, self._clock)),
             access_log=None,
             handler_cancellation=True,
             keepalive_timeout=limits.KEEPALIVE_S,
