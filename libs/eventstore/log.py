@@ -204,11 +204,6 @@ class Log:
         """Rows of some types of events behind ``after`` and not behind ``up_to``, at most ``limit`` (bounded by READ_MAX_ROWS)."""
         return await self._read("read_types", instance, after, up_to, list(types), min(limit, READ_MAX_ROWS))
 
-    async def last_of_types(self, instance: int, types: Sequence[str]) -> Mapping[str, Any] | None:
-        """The newest row of these types of events."""
-        rows = await self._read("last_of_types", instance, list(types))
-        return rows[0] if rows else None
-
     async def heads(self) -> dict[int, int]:
         """The newest position of every instance that has events."""
         return {row["instance"]: row["position"] for row in await self._read("list_heads")}

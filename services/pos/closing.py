@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -51,9 +51,10 @@ _OPEN_TABLES: Final = Statement(
 
 
 class Takings:
-    """Sums of receipts by business day, and where each day begins in the log."""
+    """Sums of receipts by business day, and where each day begins in the log: of those behind ``after``, up to ``up_to``."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: int) -> None:
+        self.after = self.up_to = after
         self.days: dict[date, Sums] = {}
         self.begins: dict[date, int] = {}
         self.unreadable: list[int] = []
@@ -78,7 +79,6 @@ class Closings:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._close = msgspec.structs.replace(CLOSE_DAY, facts=self._day_facts)
 
     def register(self) -> None:
         server = self._host.server
@@ -105,10 +105,20 @@ class Closings:
         """The fence, then every receipt before it that no Z report holds, then the Z report."""
         asked: CloseDay = decoded(request.body, CloseDay)
         command = _command(request, asked)
-        house: HouseState = (await self._execute(self._close, command, request))[0]
+        counted: list[Takings] = []
+
+        async def facts(command: Command[CloseDay], lookup: Lookup) -> DayFacts:
+            """Warnings, and the day that is meant when none is named: not the newest receipt's, which may have come in late."""
+            tables = await self._host.tables.fetch(_OPEN_TABLES, command.instance)
+            if command.body.through is not None:
+                return DayFacts(open_tables=len(tables))
+            counted[:] = [await self._open_takings(command.instance)]
+            return DayFacts(open_tables=len(tables), last_day=max(counted[0].days, default=None))
+
+        house: HouseState = (await self._execute(msgspec.structs.replace(CLOSE_DAY, facts=facts), command, request))[0]
         closing = house.closing
         assert closing is not None
-        takings = await self._takings(command.instance, house.covered, closing.fence.position)
+        takings = await self._until_fence(command.instance, house.covered, closing.fence, counted)
         days = takings.between(house.closed_through, closing.through)
         later = [position for day, position in takings.begins.items() if day > closing.through]
         covered = min(later, default=closing.fence.position + 1) - 1
@@ -131,7 +141,7 @@ class Closings:
         instance = principal.instance
         head = (await self._host.log.heads()).get(instance, 0)
         house = await self._house(instance, head)
-        takings = await self._takings(instance, house.covered, head)
+        takings = await self._count(Takings(house.covered), instance, head)
         open_days = takings.between(house.no_more_until, date.max)
         whole = takings.sum_of(open_days)
         tables = await self._host.tables.fetch(_OPEN_TABLES, instance)
@@ -154,20 +164,25 @@ class Closings:
             state = HOUSE.evolve(state, event)
         return state
 
-    async def _day_facts(self, command: Command[CloseDay], lookup: Lookup) -> DayFacts:
-        """Warnings, and the day that is meant when none is named."""
-        last = await self._host.log.last_of_types(command.instance, RECEIPTS)
-        tables = await self._host.tables.fetch(_OPEN_TABLES, command.instance)
-        return DayFacts(open_tables=len(tables), last_day=_day_of(last))
+    async def _open_takings(self, instance: int) -> Takings:
+        """Everything that is in no Z report yet."""
+        head = (await self._host.log.heads()).get(instance, 0)
+        house = await self._house(instance, head)
+        return await self._count(Takings(house.covered), instance, head)
 
-    async def _takings(self, instance: int, after: int, up_to: int) -> Takings:
-        takings = Takings()
-        async for event in self._receipts(instance, after, up_to, takings.unreadable):
+    async def _until_fence(self, instance: int, covered: int, fence: Fence, counted: Sequence[Takings]) -> Takings:
+        """Behind ``covered`` up to the fence, going on from what was counted before it stood."""
+        usable = [takings for takings in counted if takings.after == covered and takings.up_to <= fence.position]
+        return await self._count(usable[0] if usable else Takings(covered), instance, fence.position)
+
+    async def _count(self, takings: Takings, instance: int, up_to: int) -> Takings:
+        async for event in self._receipts(instance, takings.up_to, up_to, takings.unreadable):
             try:
                 takings.add(event)
             except (ValueError, KeyError) as error:
                 log.error("a receipt does not add up", instance=instance, position=event.position, error=str(error))
                 takings.unreadable.append(event.position)
+        takings.up_to = up_to
         return takings
 
     async def _receipts(self, instance: int, after: int, up_to: int, unreadable: list[int]) -> Any:
@@ -202,13 +217,3 @@ def _then(first: Command[Any], fence: Fence, body: Any) -> Command[Any]:
 def _reply(answer: Any, type_: type[Any], behind: bool) -> Reply:
     assert isinstance(answer, type_)
     return Reply(msgspec.msgpack.encode(answer), behind)
-
-
-def _day_of(row: Any) -> date | None:
-    if row is None:
-        return None
-    try:
-        issued: ReceiptIssued = recorded(row).data
-    except (msgspec.DecodeError, UnknownEvent):
-        return None
-    return issued.business_day

@@ -1,4 +1,5 @@
-"""``make bench``: a sale of three lines through everything, beside a bare floor.
+"""``make bench``: what tills wait for, through everything, beside a bare floor: a sale of three lines; an order, its bill and its receipt;
+the state of a table while others sell; and without a floor, a till that was cut off and the end of a long day.
 
 Theke: gateway, NATS, decider, append with fsync, projection, answer; relay to JetStream running. Floor: see ``floor.py``. Both on the
 Postgres of this run, one after the other for every number of clients, so that what the machine does to one it does to the other.
@@ -7,23 +8,21 @@ Postgres of this run, one after the other for every number of clients, so that w
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import platform
 import shutil
 import socket
 import sys
 import tempfile
-import uuid
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 import uvloop
 
 from libs.runtime import endpoints
 from libs.runtime.databases import create_database, on_database
 from tests.bench import load
+from tests.bench.evening import GUESTS, House
 
 CLIENTS = (1, 16, 64)
 SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
@@ -53,19 +52,35 @@ async def started(directory: Path, port: int) -> tuple[asyncio.subprocess.Proces
     return theke, endpoints.read(directory)
 
 
-async def sale_request(port: int) -> tuple[str, bytes]:
-    """A token, and the body of a sale of three lines."""
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-        answer = await http.post("/api/v1/auth/login", json={"username": "admin", "password": "admin"})
-        token = (await answer.json())["data"]["accessToken"]
-        articles = (await (await http.get("/api/v1/articles", headers={"Authorization": f"Bearer {token}"})).json())["data"]
-    items = [{"articleId": article["id"], "quantity": quantity} for article, quantity in zip(articles[:3], (2, 1, 3), strict=True)]
-    return token, json.dumps({"items": items, "payments": [{"type": 0, "amount": 50}]}).encode()
-
-
-def row(clients: int, name: str, figures: load.Figures) -> str:
+def row(title: str, clients: int, name: str, figures: load.Figures) -> str:
     columns = f"{figures.per_second:>8.0f} {figures.p50_ms:>8.2f} {figures.p99_ms:>8.2f} {figures.failed:>7}"
-    return f"{clients:>8} {name:>6} {columns}"
+    return f"{title:>16} {clients:>8} {name:>6} {columns}"
+
+
+def compared(title: str, floor: load.Figures, theke: load.Figures) -> None:
+    for name, figures in (("floor", floor), ("theke", theke)):
+        print(row(title, figures.clients, name, figures))
+    ratios = theke.per_second / floor.per_second, theke.p50_ms / floor.p50_ms, theke.p99_ms / floor.p99_ms
+    print(f"{title:>16} {theke.clients:>8} {'ratio':>6} {ratios[0]:>8.2f} {ratios[1]:>8.2f} {ratios[2]:>8.2f}", flush=True)
+
+
+async def sales(house: House) -> None:
+    print(f"{'':>16} {'clients':>8} {'':>6} {'per s':>8} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}")
+    for clients in CLIENTS:
+        bottom = await load.run(house.floor_port, house.bare_sale, clients, SECONDS)
+        compared("sale, 3 lines", bottom, await load.run(house.port, house.sell, clients, SECONDS))
+
+
+async def visits(house: House) -> None:
+    """Rounds of three requests."""
+    bottom = await load.rounds(house.floor_port, house.bare_visit, GUESTS, SECONDS)
+    compared("order, pay, read", bottom, await load.rounds(house.port, house.visit, GUESTS, SECONDS))
+
+
+async def looks(house: House) -> None:
+    bottom, top, sold = await house.looks(SECONDS)
+    compared("table, read", bottom, top)
+    print(row("  while selling", sold.clients, "theke", sold))
 
 
 async def main() -> None:
@@ -82,25 +97,19 @@ async def main() -> None:
         floor = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.floor", *arguments, stdout=asyncio.subprocess.PIPE)
         assert floor.stdout is not None
         await floor.stdout.readline()
-        token, body = await sale_request(port)
-        bearer = {"Authorization": f"Bearer {token}"}
-
-        def sale(_: int) -> bytes:
-            return load.post("/api/v1/payments/direct-sale", body, {**bearer, "Idempotency-Key": uuid.uuid4().hex})
-
-        def bare(_: int) -> bytes:
-            return load.post("/sale", body, bearer)
-
-        machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-        print(f"direct sale, 3 lines; {machine}, {SECONDS:.0f} s each")
-        print(f"{'clients':>8} {'':>6} {'per s':>8} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}")
-        for clients in CLIENTS:
-            bottom = await load.run(floor_port, bare, clients, SECONDS)
-            top = await load.run(port, sale, clients, SECONDS)
-            for name, figures in (("floor", bottom), ("theke", top)):
-                print(row(clients, name, figures))
-            ratio, tail = top.per_second / bottom.per_second, top.p99_ms / bottom.p99_ms
-            print(f"{clients:>8} {'ratio':>6} {ratio:>8.2f} {top.p50_ms / bottom.p50_ms:>8.2f} {tail:>8.2f}", flush=True)
+        house = House(port, floor_port)
+        await house.open()
+        machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+        print(f"{machine}, {SECONDS:.0f} s each")
+        await sales(house)
+        await visits(house)
+        await looks(house)
+        twice = await house.uploads_twice()
+        x, close = await house.long_day()
+        print(f"1,000 offline sales sent twice {twice:>8.2f} s")
+        print(f"X of 10,000 receipts           {x:>8.2f} s")
+        print(f"close of 10,000 receipts       {close:>8.2f} s", flush=True)
+        await house.close()
     finally:
         if floor is not None:
             floor.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,10 +24,11 @@ class Figures:
     failed: int
 
 
-class _Client(asyncio.Protocol):
-    """One connection. The answer is complete when its Content-Length is there."""
+class Client(asyncio.Protocol):
+    """One connection. The answer is complete when its Content-Length is there; ``body`` is that of the last one."""
 
     def __init__(self) -> None:
+        self.body = b""
         self._buffer = bytearray()
         self._answer: asyncio.Future[int] | None = None
         self._transport: asyncio.Transport
@@ -44,6 +45,7 @@ class _Client(asyncio.Protocol):
         length = int(self._buffer[at + 15 : self._buffer.find(b"\r\n", at)])
         if len(self._buffer) >= head + 4 + length and self._answer is not None:
             status = int(self._buffer[9:12])
+            self.body = bytes(self._buffer[head + 4 :])
             self._buffer.clear()
             self._answer.set_result(status)
 
@@ -58,31 +60,50 @@ class _Client(asyncio.Protocol):
 
 
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    return _request("POST", path, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}) + body
+
+
+def get(path: str, headers: dict[str, str]) -> bytes:
+    return _request("GET", path, headers)
+
+
+def _request(method: str, path: str, headers: dict[str, str]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 async def run(port: int, request: Callable[[int], bytes], clients: int, seconds: float) -> Figures:
     """``request(n)`` makes the n-th request; every one is expected to be answered 201."""
-    loop = asyncio.get_running_loop()
     counter = iter(range(10**9))
+
+    async def one(connection: Client, _: int) -> bool:
+        return await connection.ask(request(next(counter))) == 201
+
+    return await rounds(port, one, clients, seconds)
+
+
+async def rounds(
+    port: int, act: Callable[[Client, int], Awaitable[bool]], clients: int, seconds: float, *, pause_s: float = 0.0
+) -> Figures:
+    """Each of ``clients`` does ``act(connection, client)`` again and again; figures are of whole rounds, False is a failed one."""
+    loop = asyncio.get_running_loop()
     begins = time.perf_counter() + WARM_UP_S
     ends = begins + seconds
     latencies: list[float] = []
     failed = 0
 
-    async def client() -> None:
+    async def client(number: int) -> None:
         nonlocal failed
-        _, connection = await loop.create_connection(_Client, "127.0.0.1", port)
+        transport, connection = await loop.create_connection(Client, "127.0.0.1", port)
         while (sent := time.perf_counter()) < ends:
-            status = await connection.ask(request(next(counter)))
-            done = time.perf_counter()
+            well = await act(connection, number)
             if sent >= begins:
-                latencies.append(done - sent)
-                failed += status != 201
-        connection._transport.close()
+                latencies.append(time.perf_counter() - sent)
+                failed += not well
+            if pause_s:
+                await asyncio.sleep(pause_s)
+        transport.close()
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     cuts = statistics.quantiles(latencies, n=100)
     return Figures(clients, len(latencies) / seconds, cuts[49] * 1000, cuts[98] * 1000, len(latencies), failed)

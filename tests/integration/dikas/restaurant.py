@@ -159,6 +159,8 @@ class Restaurant:
         for moment in moments(monday, self.dice, per_day):
             while closes and closes[0] <= moment:
                 self.go_to(closes.pop(0))
+                if self.dice.random() < 0.4:  # the van comes home late, perhaps with sales of the day before
+                    await self.sync(self.people[0])
                 await self.close()
             back = timedelta(seconds=self.dice.randrange(1, 600)) if self.dice.random() < 0.05 else timedelta()
             self.go_to(moment - back)
@@ -460,7 +462,7 @@ class Restaurant:
         commands: list[Any] = []
         times: dict[str, datetime] = {}
         was_out_before = self._van_number > 0
-        begins = self.clock.now() - timedelta(seconds=self.dice.randrange(60, 6 * 3600))
+        begins = self.clock.now() - timedelta(seconds=self.dice.randrange(60, self.dice.choice((2, 6, 40)) * 3600))
 
         def add(name: str, kind: str, body: Any, numbered: bool = True) -> str:
             self._offline += 1

@@ -166,7 +166,7 @@ async def test_a_close_that_was_interrupted_is_finished_by_the_next(inn: Inn) ->
         raise RuntimeError("killed")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Closings, "_takings", dies)
+        patch.setattr(Closings, "_until_fence", dies)
         assert (await boss.post("day-close")).status >= 500
     events = await inn.theke.hosts["pos"].log.read_stream(inn.instance, STREAM, 10**9)
     assert [type(event.data) for event in events] == [DayClosing]

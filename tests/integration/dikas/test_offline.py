@@ -144,6 +144,17 @@ async def test_a_document_of_a_closed_day_is_booked_on_the_open_one(inn: Inn) ->
     assert done(await till.get("day-close/x-report"))["totals"]["gross"] == Decimal("3.50")
 
 
+async def test_a_day_that_came_in_late_is_not_the_last_one(inn: Inn) -> None:
+    """The newest receipt in the log is from the day before yesterday; closing means up to the last day there is a receipt of."""
+    till = await inn.till()
+    today = await till.sell(item(inn.menu["Cola"]))
+    late = (await sync(till, sale("late", inn.menu["Cola"], at=ago(48 * 60))))["items"][0]["receipt"]
+    assert late["businessDay"] < today["businessDay"]
+    report = await till.close_day()
+    assert (report["firstDate"], report["date"]) == (late["businessDay"], today["businessDay"])
+    assert report["totals"]["gross"] == Decimal("7.00")
+
+
 async def test_a_thousand_sales_sent_twice_shuffled_with_a_bad_one(inn: Inn) -> None:
     """Nothing is lost, nothing doubled, no number is missing."""
     till = await inn.till()
