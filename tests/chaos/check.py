@@ -12,6 +12,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
@@ -24,6 +25,8 @@ import nats.js.api as jetstream
 from nats.js.errors import NotFoundError
 
 from libs.bus.subjects import log_stream
+from libs.contracts.pos.events import ReceiptIssued
+from libs.contracts.pos.house import Totals
 from libs.domain.events import Recorded
 from libs.eventstore.chain import digest, leaf
 from libs.eventstore.codec import Meta, recorded
@@ -105,6 +108,8 @@ async def check(house: House, ledger: Ledger) -> Account:
     events = [recorded(row) for row in logs["pos"].events]
     check_promises(findings, ledger, events)
     check_money(findings, events)
+    check_days(findings, events)
+    check_shifts(findings, events)
     await check_answers(findings, house, ledger)
     findings.refuse()
     return Account(sum(len(log.events) for log in logs.values()), len(ledger.receipts), len(ledger.orders))
@@ -376,10 +381,50 @@ def check_money(findings: Findings, events: Sequence[Recorded]) -> None:
             )
             findings.same(sum(tax.gross for tax in bill.taxes), bill.gross, f"{bill.receipt}: taxes")
             findings.same(sum(line.total for line in bill.lines), bill.gross, f"{bill.receipt}: lines")
-            if bill.table is not None:
+            if bill.table is not None and bill.voids is None and bill.refunds is None:
                 billed[bill.receipt] -= bill.gross
     findings.same({receipt: rest for receipt, rest in billed.items() if rest}, {}, "bills that differ from what tables were relieved of")
     findings.same({line for line in paid if paid[line] > ordered[line]}, set(), "lines paid beyond what was ordered")
+
+
+def check_days(findings: Findings, events: Sequence[Recorded]) -> None:
+    """Each Z report holds exactly the receipts of its days, all of them before its fence."""
+    issued = [event for event in events if event.type == "receipt.issued"]
+    fences = {event.data.through: event.position for event in events if event.type == "day.closing"}
+    reports = [event.data for event in events if event.type == "z_report.issued"]
+    findings.same([report.through for report in reports], sorted(fences), "days closed")
+    before = date.min
+    for report in reports:
+        held = [event for event in issued if before < event.data.business_day <= report.through]
+        late = [event.data.receipt for event in held if event.position > fences[report.through]]
+        findings.same(late, [], f"{report.report}: receipts behind the fence")
+        findings.same(_sums(report.totals), _totals(event.data for event in held), f"{report.report}: totals")
+        numbers = [event.number or 0 for event in held]
+        registers = [(one.first_number, one.last_number, one.receipts) for one in report.registers]
+        findings.same(registers, [(min(numbers), max(numbers), len(numbers))] if numbers else [], f"{report.report}: register {REGISTER}")
+        findings.same(report.unreadable, (), f"{report.report}: unreadable")
+        before = report.through
+
+
+def check_shifts(findings: Findings, events: Sequence[Recorded]) -> None:
+    """Each settled shift holds exactly the receipts that name it, and its cash."""
+    floats = {event.data.shift: event.data.opening_float for event in events if event.type == "shift.opened"}
+    for settled in [event.data for event in events if event.type == "shift.settled"]:
+        own = [event.data for event in events if event.type == "receipt.issued" and event.data.shift == settled.shift]
+        findings.same(_sums(settled.totals), _totals(own), f"{settled.shift}: totals")
+        findings.same(settled.expected, floats[settled.shift] + sum(bill.gross + bill.tip for bill in own), f"{settled.shift}: expected")
+
+
+def _sums(totals: Totals) -> tuple[int, ...]:
+    return totals.receipts, totals.voids, totals.refunds, totals.gross, totals.net, totals.tax, totals.tips, totals.cash
+
+
+def _totals(bills: Iterable[ReceiptIssued]) -> tuple[int, ...]:
+    """The same of receipts that were all paid in cash."""
+    chosen = list(bills)
+    refunds = sum(bill.refunds is not None for bill in chosen)
+    sums = [sum(getattr(bill, name) for bill in chosen) for name in ("gross", "net", "tax", "tip")]
+    return len(chosen) - refunds, 0, refunds, *sums, sums[0] + sums[3]
 
 
 # --- answers ------------------------------------------------------------------------------------------------------------------
@@ -391,10 +436,14 @@ async def check_answers(findings: Findings, house: House, ledger: Ledger) -> Non
         login = await http.post("/api/v1/auth/login", json={"username": "admin", "password": "admin"})
         http.headers["Authorization"] = f"Bearer {(await login.json())['data']['accessToken']}"
         listed = await _data(http, "receipts")
-        promised = {promise.id: promise.data for promise in ledger.receipts.values()}
+        promised = ledger.receipts_now()
         findings.same(_twice(receipt["id"] for receipt in listed), [], "receipts twice in the list")
         _compare(findings, "list of receipts", {receipt["id"]: receipt for receipt in listed}, promised)
         findings.same(sorted(receipt["number"] for receipt in listed), list(range(1, len(listed) + 1)), f"numbers at register {REGISTER}")
+        reports = {promise.id: promise.data for promise in ledger.reports.values()}
+        _compare(findings, "list of Z reports", {report["id"]: report for report in await _data(http, "day-close")}, reports)
+        shifts = {promise.id: promise.data for promise in ledger.shifts.values()}
+        _compare(findings, "list of shifts", {shift["id"]: shift for shift in await _data(http, "shifts")}, shifts)
         waiting = list(promised)
 
         async def reader() -> None:

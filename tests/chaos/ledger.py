@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Promise:
-    """An answer of 201: ``data`` as it came, under the key it was asked with. ``behind``: query tables may not show it yet."""
+    """An answer of 201 (a settled shift: 200): ``data`` as it came, under the key it was asked with. ``behind``: query tables may not show
+    it yet."""
 
     key: str
     data: dict[str, Any]
@@ -29,17 +30,28 @@ def cents(amount: Decimal | int) -> int:
 
 @dataclass
 class Ledger:
-    """``receipts`` and ``orders`` by key; ``refused``: key → status of a final refusal; ``open``: keys without a final answer;
-    ``faults``: answers that should not be possible; ``longest_s``: the longest a till stood waiting."""
+    """``receipts``, ``orders``, settled ``shifts`` and Z ``reports`` by key; ``refused``: key → status of a final refusal; ``open``: keys
+    without a final answer; ``faults``: answers that should not be possible; ``longest_s``: the longest a till stood waiting."""
 
     receipts: dict[str, Promise] = field(default_factory=dict)
     orders: dict[str, Promise] = field(default_factory=dict)
+    shifts: dict[str, Promise] = field(default_factory=dict)
+    reports: dict[str, Promise] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     open: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     repeats: int = 0
     behind: int = 0
     longest_s: float = 0.0
+
+    def receipts_now(self) -> dict[str, dict[str, Any]]:
+        """Every promised receipt by id, with what was taken back of it since."""
+        now = {promise.id: dict(promise.data) for promise in self.receipts.values()}
+        for back in sorted(now.values(), key=lambda receipt: int(receipt["number"])):
+            if (original := now.get(back["refundedReceiptId"])) is not None:
+                original["refundReceiptIds"] = [*original["refundReceiptIds"], back["id"]]
+                original["refunded"] -= back["gross"]
+        return now
 
     def gross(self) -> int:
         """Minor units of all promised receipts."""

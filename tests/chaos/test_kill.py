@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncIterator, Iterator
 
@@ -21,6 +22,10 @@ FROZEN_S = 3.0
 STOP_PROMISED_S = 5.0
 ANSWERS_LOST = 24
 SENDING_PAUSE_S = 0.002
+CLOSES_KILLED = 4
+CLOSE_TAKES_S = 0.05
+UPLOADED = 500
+UPLOAD_TAKES_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +132,46 @@ async def test_ctrl_c_under_load_stops_within_five_seconds_and_the_next_start_go
     await check(house, ledger)
 
 
+async def test_a_day_that_was_being_closed_when_it_died_is_closed_once(house: House, ledger: Ledger, tills: Counter) -> None:
+    """pos dies at some moment between the fence and the report, or before, or after: the repeat finishes it."""
+    dice = random.Random(SEED)
+    till = prober(tills, "closing")
+    for _ in range(CLOSES_KILLED):
+        await till.sync(40)
+        closing = asyncio.create_task(till.close_day())
+        await asyncio.sleep(dice.uniform(0.0, CLOSE_TAKES_S))
+        before = await house.kill("pos")
+        await closing
+        await house.returned("pos", before)
+    assert len([key for key in ledger.reports if key.startswith("closing-")]) == CLOSES_KILLED
+    await check(house, ledger)
+
+
+async def test_an_upload_that_was_cut_off_counts_once(house: House, ledger: Ledger, tills: Counter) -> None:
+    """The gateway dies in the middle of an upload; the till sends all of it again."""
+    before = len(ledger.receipts)
+    uploading = asyncio.create_task(prober(tills, "van").sync(UPLOADED))
+    await asyncio.sleep(UPLOAD_TAKES_S / 2)
+    restarts = await house.kill("gateway")
+    await uploading
+    await house.returned("gateway", restarts)
+    assert len(ledger.receipts) == before + UPLOADED
+    await check(house, ledger)
+
+
 async def test_the_check_finds_a_receipt_that_only_a_till_knows(house: House, ledger: Ledger, tills: Counter) -> None:
     promise = await prober(tills, "forger").sell()
     assert promise is not None
-    forged = Ledger(receipts={**ledger.receipts, "forged": promise}, orders=ledger.orders)
+    forged = dataclasses.replace(ledger, receipts={**ledger.receipts, "forged": promise})
     with pytest.raises(AssertionError, match="acknowledged but not in the log"):
         await check(house, forged)
+
+
+async def test_the_check_knows_of_refunds_shifts_and_days(house: House, ledger: Ledger) -> None:
+    """They did happen under all those faults, and one that nobody was promised is found."""
+    assert [promise for promise in ledger.receipts.values() if promise.data["refundedReceiptId"] is not None]
+    for name in ("shifts", "reports"):
+        promises = getattr(ledger, name)
+        assert len(promises) > 1
+        with pytest.raises(AssertionError, match=r"rows too many"):
+            await check(house, dataclasses.replace(ledger, **{name: dict(list(promises.items())[1:])}))

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ RENEW_EVERY_S: Final = 1200.0  # a third of a token's life
 PAUSE_S: Final = 0.05
 HASTE: Final = 0.05  # share of attempts that are broken off at once
 HASTE_S: Final = (0.001, 0.04)
+SHIFT_S: Final = (0.1, 0.6)
+REFUNDS: Final = 0.3  # share of sales of which a piece comes back
 LOOKS_BACK: Final = 0.15  # share of receipts that are read again or asked for again at once
 LOST: Final = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
@@ -114,6 +117,41 @@ class Till:
         chosen = {} if items is None else {"items": items}
         return await self._receipt("payments/table", {"tableId": table, "payments": [{"type": 0}], **chosen})
 
+    async def refund(self, sold: Promise) -> Promise | None:
+        """One piece of what this till sold last."""
+        return await self._receipt(f"receipts/{sold.id}/refund", {"items": [{"id": sold.data["items"][0]["id"], "quantity": 1}]})
+
+    async def sync(self, sales: int) -> None:
+        """What was sold while the line was down, in one upload."""
+        key = self._key()
+        items = [
+            {"id": f"{key}-{number}", "sequence": number, "clientTime": datetime.now(UTC).isoformat(), "type": "sale",
+             "body": {"items": self._items(f"{key}-{number}"), "payments": [{"type": 0}]}}
+            for number in range(sales)
+        ]  # fmt: skip
+        answer = await self._promised("sync", {"items": items}, key)
+        for one in answer.data["items"] if answer is not None else ():
+            if one["status"] == "done":
+                self._ledger.receipts[one["id"]] = Promise(one["id"], one["receipt"])
+            else:
+                self._ledger.faults.append(f"{one['id']}: {one}")
+
+    async def shift(self) -> None:
+        """Somebody sells in it for a while; then it is counted and settled."""
+        opened = await self._promised("shifts", {"openingFloat": 100}, self._key())
+        if opened is not None:
+            await asyncio.sleep(self._dice.uniform(*SHIFT_S))
+            key = self._key()
+            settled = await self._promised(f"shifts/{opened.id}/settle", {"countedCash": 100}, key)
+            if settled is not None:
+                self._ledger.shifts[key] = settled
+
+    async def close_day(self) -> None:
+        key = self._key()
+        report = await self._promised("day-close", {"confirm": ["openTables"]}, key)
+        if report is not None:
+            self._ledger.reports[key] = report
+
     async def _receipt(self, path: str, body: Any, key: str = "") -> Promise | None:
         key = key or self._key()
         promise = await self._promised(path, body, key)
@@ -144,7 +182,7 @@ class Till:
     # asking
 
     async def _promised(self, path: str, body: Any, key: str) -> Promise | None:
-        """What a 201 said; None for a refusal that is final, or if there was no answer to be had in time."""
+        """What a 200 or 201 said; None for a refusal that is final, or if there was no answer to be had in time."""
         self._ledger.open[key] = path
         answer = await self._until_answered(lambda timeout: self._post(path, body, key, timeout), key)
         if answer is None:
@@ -152,7 +190,7 @@ class Till:
         del self._ledger.open[key]
         status, raw, behind = answer
         self._ledger.behind += behind
-        if status == 201:
+        if status in (200, 201):
             return Promise(key, json.loads(raw, parse_float=Decimal)["data"], behind)
         self._ledger.refused[key] = status
         if status != 409:
@@ -214,15 +252,28 @@ class Load:
                     Till(counter, STAFF[ix % len(STAFF)], f"{name}-{ix}", random.Random(dice.random()), HASTE),
                     tables[ix % len(tables)],
                     random.Random(dice.random()),
+                    refunds=ix % len(STAFF) == 0,
                 )
             )
             for ix in range(tills)
         ]
-        self._tasks.append(asyncio.create_task(self._renew()))
+        office = Till(counter, STAFF[0], f"{name}-office", random.Random(dice.random()), HASTE)
+        self._tasks += [asyncio.create_task(self._renew()), asyncio.create_task(self._run_office(office, random.Random(dice.random())))]
 
-    async def _work(self, till: Till, table: str, dice: random.Random) -> None:
+    async def _work(self, till: Till, table: str, dice: random.Random, *, refunds: bool) -> None:
         while not self._stopping.is_set():
-            await (till.sell() if dice.random() < 0.5 else till.serve(table))
+            if dice.random() >= 0.5:
+                await till.serve(table)
+            elif (sold := await till.sell()) is not None and refunds and dice.random() < REFUNDS:
+                await till.refund(sold)
+            await asyncio.sleep(dice.uniform(*self._pause_s))
+
+    async def _run_office(self, office: Till, dice: random.Random) -> None:
+        """Shifts, days, and a till that comes home with what it sold."""
+        while not self._stopping.is_set():
+            await office.shift()
+            await office.sync(dice.randint(1, 60))
+            await office.close_day()
             await asyncio.sleep(dice.uniform(*self._pause_s))
 
     async def _renew(self) -> None:
