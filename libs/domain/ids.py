@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha1
 from uuid import UUID, uuid5
 
@@ -11,6 +12,7 @@ _SHIFTS = range(120, -1, -10)
 _UUID5_CLEARED = ~(0xF000 << 64 | 0xC000 << 48) & (1 << 128) - 1
 _UUID5_SET = 5 << 76 | 0x8000 << 48
 
+KEYS_KNOWN_MAX = 4_096  # a command asks for the key of its receipt again and again
 NAMESPACE = UUID("6f1f1a3c-7b0e-5d4e-9a53-2f6f0c9d7e11")
 
 
@@ -25,6 +27,7 @@ def derived(cause: UUID, step: str | int) -> UUID:
     return UUID(int=digest & _UUID5_CLEARED | _UUID5_SET)
 
 
+@lru_cache(maxsize=KEYS_KNOWN_MAX)
 def key_of(prefix: str, value: UUID) -> str:
     """``art_…``: a prefix and the 128 bits in 26 lower-case base32 characters, safe in paths, subjects and file names."""
     bits = value.int << 2  # 130 bits: 13 pairs of characters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -87,13 +87,13 @@ def business_day(at: datetime, settings: Settings = SETTINGS) -> date:
     The boundary is compared as a moment, not by the wall clock, so that the hour repeated in autumn never goes back a day; a
     boundary inside that hour is its first pass, one inside the hour skipped in spring falls an hour later.
     """
-    return _day_of_minute(at.replace(second=0, microsecond=0), settings)
+    return _day_of_minute(at.replace(second=0, microsecond=0), settings.zone, settings.day_starts)
 
 
 @lru_cache(maxsize=1024)
-def _day_of_minute(at: datetime, settings: Settings) -> date:
+def _day_of_minute(at: datetime, zone_name: str, day_starts: time) -> date:
     """Boundaries lie on whole minutes, so a minute has one answer."""
-    zone = ZoneInfo(settings.zone)
+    zone = ZoneInfo(zone_name)
     today = at.astimezone(zone).date()
-    starts = datetime.combine(today, settings.day_starts, zone).astimezone(UTC)
+    starts = datetime.combine(today, day_starts, zone).astimezone(UTC)
     return today if at.astimezone(UTC) >= starts else today - timedelta(days=1)
