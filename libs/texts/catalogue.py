@@ -173,6 +173,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "key_misuse": Text("Idempotency-Key bereits verwendet", "Idempotency-Key already used"),
     "already_exists": Text("Gibt es schon", "Already exists"),
     "claim_taken": Text("Wert bereits vergeben", "Value already taken"),
+    "settings_mismatch": Text("Einstellungen inzwischen geändert", "Settings changed meanwhile"),
     "version_mismatch": Text("Inzwischen geändert", "Changed in the meantime"),
     "instance_closed": Text("Mandant geschlossen", "Instance closed"),
     "event_too_large": Text("Vorgang zu groß", "Too much at once"),
@@ -408,6 +409,9 @@ DETAILS: Final[Mapping[str, Text]] = {
         "This Idempotency-Key came with another body before; nothing was changed",
     ),
     "claim_taken": Text("Feld '{field}': '{value}' ist bereits vergeben", "Field '{field}': '{value}' is already taken"),
+    "settings_mismatch": Text(
+        "Die Einstellungen wurden inzwischen geändert; bitte neu lesen", "The settings were changed meanwhile; read them again"
+    ),
     "version_mismatch": Text("Der Datensatz steht bei Version {version}", "The record is at version {version}"),
     "event_too_large": Text("Höchstens {limit_kib} KiB je Vorgang", "{limit_kib} KiB per operation at most"),
     "request_too_large": Text("Höchstens {max_bytes} Byte", "{max_bytes} bytes at most"),

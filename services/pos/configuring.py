@@ -45,7 +45,7 @@ class Configuring:
             if await self._sealed.keep(principal.instance, name, password) != password:
                 raise DomainError(Kind.UNPROCESSABLE, "key_misuse")
             change = msgspec.structs.replace(change, mail=msgspec.structs.replace(change.mail, secret=name))
-        command = Command(request.command_id, request.at, principal, ChangeSettings(change=change))
+        command = Command(request.command_id, request.at, principal, ChangeSettings(change=change, if_match=asked.if_match))
         settings, behind = await self._host.dispatcher.execute(CHANGE_SETTINGS, command, timeout=request.left())
         return Reply(msgspec.msgpack.encode(settings), behind)
 

@@ -36,6 +36,7 @@ from libs.contracts.pos.house import (
     ShiftTotal,
     ZReport,
     ZReportIssued,
+    settings_tag,
 )
 from libs.contracts.pos.permissions import DAY_CLOSE, PAYMENTS, SETTINGS, SHIFTS
 from libs.domain.decider import Aggregate, Command, CommandType, Decision, Lookup, States, StreamRef
@@ -195,7 +196,10 @@ def _offline_registers(body: ChangeSettings) -> tuple[str, ...]:
 
 
 def decide_settings(states: States, command: Command[ChangeSettings], used: frozenset[str]) -> Decision:
-    settings = changed(command.body.settings or house_of(states).settings, command.body.change)
+    now = house_of(states).settings
+    if command.body.if_match and settings_tag(now) not in command.body.if_match:
+        raise DomainError(Kind.PRECONDITION_FAILED, "settings_mismatch")
+    settings = changed(command.body.settings or now, command.body.change)
     faults = Faults()
     check_letterhead(settings.letterhead, faults)
     check_mail_server(settings.mail, faults)
@@ -209,7 +213,7 @@ def decide_settings(states: States, command: Command[ChangeSettings], used: froz
         faults.invalid("offline_registers", "too_many", max=OFFLINE_REGISTERS_MAX)
     for ix, register in enumerate(settings.offline_registers[:OFFLINE_REGISTERS_MAX]):
         check_key(register, f"offline_registers[{ix}]", faults)
-    before = house_of(states).settings.offline_registers
+    before = now.offline_registers
     for register in sorted(used.difference(before)):
         faults.conflict("offline_registers", "register_has_receipts", id=register)
     for register in sorted(set(before).difference(settings.offline_registers)):

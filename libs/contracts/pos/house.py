@@ -4,6 +4,7 @@ sale reads; only settings, shifts and days write it. Z reports have a stream eac
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from hashlib import md5
 from typing import Final, Literal
 
 import msgspec
@@ -226,11 +227,17 @@ class SettingsChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     mail: MailServerChange = MailServerChange()
 
 
+def settings_tag(settings: HouseSettings) -> str:
+    """The tag of settings that are as these are."""
+    return md5(msgspec.msgpack.encode(settings), usedforsecurity=False).hexdigest()
+
+
 class ChangeSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``settings``: all of them as a whole; ``change``: some of them."""
 
     settings: HouseSettings | None = None
     change: SettingsChange = SettingsChange()
+    if_match: tuple[str, ...] = ()
 
 
 class Configure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -238,6 +245,7 @@ class Configure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     change: SettingsChange = SettingsChange()
     mail_password: str = ""
+    if_match: tuple[str, ...] = ()
 
 
 class OpenShift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

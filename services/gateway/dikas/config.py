@@ -8,10 +8,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from libs.contracts.pos.house import Configure, HouseSettings, LetterheadChange, MailServerChange, SettingsChange
+from libs.contracts.pos.house import Configure, HouseSettings, LetterheadChange, MailServerChange, SettingsChange, settings_tag
 from libs.domain.errors import FieldError, invalid
 from services.gateway.bodies import Whole
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH
+from services.gateway.dikas.tags import if_match
 
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -140,18 +142,23 @@ def change_of(body: ConfigBody) -> SettingsChange:
 
 async def config(call: Call) -> ConfigOut:
     """The settings of the house."""
-    return config_out(await call.query("pos", "house.settings", {}, HouseSettings))
+    return _shown(call, await call.query("pos", "house.settings", {}, HouseSettings))
+
+
+def _shown(call: Call, settings: HouseSettings) -> ConfigOut:
+    call.tag = settings_tag(settings)
+    return config_out(settings)
 
 
 async def change_config(call: Call) -> ConfigOut:
     """Changes the fields it names. An empty password keeps the old one."""
     body: ConfigBody = call.body
     password = (body.mail.password or "") if body.mail is not None else ""
-    asked = Configure(change=change_of(body), mail_password=password)
-    return config_out(await call.command("pos", "house.configure", asked, HouseSettings))
+    asked = Configure(change=change_of(body), mail_password=password, if_match=if_match(call))
+    return _shown(call, await call.command("pos", "house.configure", asked, HouseSettings))
 
 
 ROUTES = (
-    Route("GET", "/api/v1/config", "Config", config, asks=("pos.house.settings",)),
-    Route("PUT", "/api/v1/config", "Config", change_config, ConfigBody, asks=("pos.house.configure",)),
+    Route("GET", "/api/v1/config", "Config", config, asks=("pos.house.settings",), params=(IF_NONE_MATCH,)),
+    Route("PUT", "/api/v1/config", "Config", change_config, ConfigBody, asks=("pos.house.configure",), params=(IF_MATCH,)),
 )

@@ -109,3 +109,14 @@ async def test_only_those_who_may_see_and_change_settings(shared_inn: Inn) -> No
     waiter = await shared_inn.till("Waiter")
     refused(await waiter.get("config"), 403)
     refused(await waiter.put("config", {"mail": MAIL}), 403)
+
+
+async def test_two_who_change_the_settings_at_once_do_not_overwrite_each_other(inn: Inn) -> None:
+    till = await inn.till()
+    read = await till.get("config")
+    tag = {"If-Match": read.headers["ETag"]}
+    first = await till.put("config", {"operation": {"dayStarts": "06:00"}}, headers=tag)
+    assert first.status == 200
+    refused(await till.put("config", {"operation": {"dayStarts": "05:00"}}, headers=tag), 412, "inzwischen")
+    assert done(await till.put("config", {"operation": {"dayStarts": "05:00"}}, headers={"If-Match": first.headers["ETag"]}))
+    assert (await till.get("config")).headers["ETag"] != first.headers["ETag"]
