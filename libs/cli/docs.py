@@ -18,7 +18,10 @@ from libs.cli.rights import SERVICES, Need, matrix, needs_of
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
 from libs.domain.events import Event, known_events
+from libs.projections.tables import SEARCH_TIMEOUT_MS
 from libs.records.lists import ALL_MAX_ROWS, PAGE_MAX_ROWS
+from libs.records.query import compile, conditions, values
+from libs.records.wanted import SEARCH_WORDS_MAX
 from libs.runtime.config import PROJECT
 from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
 
@@ -38,6 +41,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "events.md": events(),
         OPENAPI: openapi(),
         REFERENCE / "rights.md": rights(),
+        REFERENCE / "erp.md": erp(),
     }
 
 
@@ -330,6 +334,74 @@ def _needed(needs: Iterable[Need]) -> str:
 
 def _held(write: bool | None) -> str:
     return "" if write is None else "write" if write else "read"
+
+
+# --- ERP ----------------------------------------------------------------------------------------------------------------------
+
+ERP: Final = """# The ERP's API
+
+{made}
+The ZeyOS dialect, below `/{{instance}}/`. Bodies are JSON or forms, rows are JSON, errors are one line of `text/plain`. How to use it:
+[connect an ERP client](../how-to/connect-an-erp-client.md).
+
+**{built} of {all} operations are answered**, those of {resources}; the others answer 404. Besides, `/{{instance}}/auth/v1/` answers
+`login`, `logout` and who one is. OAuth2, CSV export, `extdata`, tags and `expand` are not there yet: asked for in a list, they are refused
+with 400.
+
+{operations}
+## Items
+
+Articles of the till under another name. Left out, because articles have none: {missing}; naming one is an error.
+
+{columns}
+`creator` can be joined: {joined}.
+
+## Limits of a query
+
+{limits}"""
+
+
+def erp() -> str:
+    declared = importlib.import_module("services.gateway.zeyos.operations")
+    routes = importlib.import_module("services.gateway.zeyos.routes").ROUTES
+    items = importlib.import_module("libs.contracts.inventory.items")
+    answered = {(route.section, method) for route in routes for method in (route.method, "HEAD" if route.method == "GET" else "")}
+    built = {
+        resource: [kind for kind in kinds if (resource, declared.KINDS[kind]) in answered]
+        for resource, kinds in declared.OPERATIONS.items()
+    }
+    rows = ((f"`{name}`", ", ".join(kinds), f"{len(kinds)} of {len(declared.OPERATIONS[name])}") for name, kinds in built.items() if kinds)
+    columns = (
+        (f"`{column.name}`", str(column.type), f"`{column.field}`" if column.field else "", column.doc) for column in items.ITEMS.columns
+    )
+    return ERP.format(
+        made=MADE,
+        built=sum(map(len, built.values())),
+        all=sum(map(len, declared.OPERATIONS.values())),
+        resources=", ".join(f"`{name}`" for name, kinds in built.items() if kinds),
+        operations=_table(("resource", "answered", ""), rows),
+        missing=", ".join(f"`{name}`" for name in items.MISSING),
+        columns=_table(("column", "type", "of the article", "what"), columns),
+        joined=", ".join(f"`creator.{column.name}`" for column in items.USERS.columns),
+        limits=_table(("what", "at most"), _query_limits()),
+    )
+
+
+def _query_limits() -> Iterable[tuple[str, str]]:
+    bounds = (
+        ("rows of a list (`limit`; 1,000 unless it says otherwise)", compile.LIMIT_MAX),
+        ("fields", compile.FIELDS_MAX),
+        ("sort keys", compile.SORT_MAX),
+        ("conditions and groups", conditions.CONDITIONS_MAX),
+        ("groups within groups", conditions.GROUP_DEPTH_MAX),
+        ("values of an `IN`", conditions.IN_MAX),
+        ("patterns (`~`, `~~` and their kin)", conditions.PATTERNS_MAX),
+        ("characters of a pattern", conditions.PATTERN_MAX_CHARS),
+        ("characters of a value", values.VALUE_MAX_CHARS),
+        ("words of `query`", SEARCH_WORDS_MAX),
+        ("milliseconds", SEARCH_TIMEOUT_MS),
+    )
+    return ((what, f"{most:,}") for what, most in bounds)
 
 
 def main() -> None:

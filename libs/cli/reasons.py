@@ -22,6 +22,7 @@ _CALLS: Final[Mapping[str, tuple[str, int, bool]]] = {
     "unprocessable": ("unprocessable", 0, True),
     "unavailable": ("unavailable", 0, True),
     "_Wrong": ("field", 0, True),
+    "Wrong": ("field", 0, True),
     "FieldError": ("field", 1, False),
     "DomainError": ("", 1, False),
     "id": ("not_found", 1, False),  # call.id(name, missing)

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from libs.domain.errors import unavailable
+from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
 from libs.eventstore.log import LOST
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,8 @@ CONNECT_TIMEOUT_S = 3.0
 QUERY_TIMEOUT_MS = 10_000
 SUMMARIES_AT_ONCE_MAX = 2  # so that statements which read much leave connections for those which read little
 SUMMARY_WAITS_MAX_S = 3.0
+SEARCH_TIMEOUT_MS = 2_000  # of a statement that a caller made up
+SEARCHES_AT_ONCE_MAX = 2  # of those that may take so long
 PAGE_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
 NUL = "\x00"
@@ -77,6 +79,7 @@ class Tables:
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
         self._summaries = asyncio.Semaphore(SUMMARIES_AT_ONCE_MAX)
+        self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE_MAX)
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -152,6 +155,46 @@ class Tables:
             return await self._read(statement, instance, arguments, planned_anew=True)
         finally:
             self._summaries.release()
+
+    async def search(
+        self, statement: Statement, instance: int, *arguments: Any, regexes: Sequence[tuple[str, str]] = (), costly: bool = False
+    ) -> list[Any]:
+        """All rows of a statement that a caller made up; it gets SEARCH_TIMEOUT_MS. ``regexes``: (path, regular expression), tried before
+        it runs; ``costly``: few of these at once. Raises ``invalid`` naming a bad expression, ``query_too_costly``, ``unavailable``."""
+        if not costly:
+            return await self._searched(statement, instance, arguments, regexes)
+        try:
+            async with asyncio.timeout(SUMMARY_WAITS_MAX_S):
+                await self._searches.acquire()
+        except TimeoutError:
+            raise unavailable("overloaded", 1.0) from None
+        try:
+            return await self._searched(statement, instance, arguments, regexes)
+        finally:
+            self._searches.release()
+
+    async def _searched(
+        self, statement: Statement, instance: int, arguments: Sequence[Any], regexes: Sequence[tuple[str, str]]
+    ) -> list[Any]:
+        path = ""
+        try:
+            async with self._acquired() as connection, connection.transaction():
+                await connection.execute(f"set local statement_timeout = {SEARCH_TIMEOUT_MS:d}")
+                for named, regex in regexes:  # where no row is looked at, a wrong one would pass
+                    path = named
+                    await connection.fetchval("select '' ~ $1::text", regex)
+                text = await self._resolve(connection, statement.text, statement.tables)
+                rows: list[Any] = await connection.fetch(text, instance, *arguments)
+                return rows
+        except asyncpg.InvalidRegularExpressionError:
+            raise invalid(FieldError(path, "bad_pattern")) from None
+        except (asyncpg.QueryCanceledError, asyncpg.StatementTooComplexError):
+            raise DomainError(Kind.INVALID, "query_too_costly", {"max": SEARCH_TIMEOUT_MS}) from None
+        except asyncpg.UndefinedTableError:
+            self.forget_revisions()
+            raise unavailable("tables_not_ready") from None
+        except LOST as error:
+            raise unavailable("read_database_unreachable") from error
 
     async def stream(self, statement: Statement, instance: int, *arguments: Any, by: str, first: Any = 0) -> AsyncIterator[list[Any]]:
         """Rows in pieces of PAGE_ROWS, however many there are. The statement orders by its column ``by``; its last two parameters are

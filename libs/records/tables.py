@@ -14,8 +14,9 @@ from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Rows
 from libs.projections.tables import Statement
 from libs.records.engine import Records
-from libs.records.lists import Compiled, fold, ordered
+from libs.records.lists import Compiled, ordered
 from libs.records.state import named_values
+from libs.records.wanted import fold
 
 SYSTEM_COLUMNS: Final = {
     "key": "text",

@@ -183,6 +183,12 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "message_too_large": Text("Anfrage zu groß", "Request too large"),
     "hint_too_large": Text("Anfrage zu groß", "Request too large"),
     "answer_is_a_stream": Text("Ungültige Anfrage", "Invalid request"),
+    "query_too_costly": Text("Abfrage zu aufwendig", "Query too costly"),
+    "row_not_found": Text("Datensatz nicht gefunden", "Row not found"),
+    "row_gone": Text("Datensatz nicht mehr da", "Row is gone"),
+    "row_in_use": Text("Datensatz wird verwendet", "Row is in use"),
+    "id_present": Text("ID vorhanden", "ID is present"),
+    "id_differs": Text("Andere ID", "Another ID"),
     "internal": Text("Interner Fehler", "Internal error"),
 }
 _NOT_READY: Final = Text("Dienst nicht erreichbar", "Service unavailable")
@@ -214,6 +220,12 @@ UNAVAILABLE: Final[Mapping[str, Text]] = dict.fromkeys(
 
 # reason → what exactly, where the headline does not say it all
 DETAILS: Final[Mapping[str, Text]] = {
+    "query_too_costly": Text(
+        "Die Abfrage dauerte länger als {max} ms; bitte einfachere Muster oder engere Filter",
+        "The query took more than {max} ms; use simpler patterns or narrower filters",
+    ),
+    "row_not_found": Text("Einen Datensatz mit ID '{id}' gibt es nicht", "There is no row with ID '{id}'"),
+    "row_gone": Text("Der Datensatz mit ID '{id}' ist nach dem Schreiben nicht mehr da", "The row with ID '{id}' is gone after the write"),
     "malformed_json": Text("Der Inhalt ist ab Byte {byte} kein gültiges JSON", "The body is not valid JSON from byte {byte} on"),
     "json_too_deep": Text("Der Inhalt ist tiefer als {max} Ebenen verschachtelt", "The body is nested deeper than {max} levels"),
     "json_key_repeated": Text("Der Schlüssel '{key}' kommt in einem Objekt doppelt vor", "The key '{key}' occurs twice in an object"),
@@ -488,6 +500,16 @@ FIELDS: Final[Mapping[str, Text]] = {
         "must have 2 to 31 characters a-z, 0-9 or - and begin with a letter",
     ),
     "reserved_name": Text("ist reserviert", "is reserved"),
+    "operator_unknown": Text("kennt den Operator '{operator}' nicht", "does not know the operator '{operator}'"),
+    "null_has_no_order": Text("'{operator}' geht nicht mit null", "'{operator}' does not go with null"),
+    "nested_too_deep": Text("darf höchstens {max} Gruppen tief sein", "may be {max} groups deep at most"),
+    "bad_pattern": Text("ist kein gültiges Suchmuster", "is not a valid pattern"),
+    "too_many_patterns": Text("ist mehr als das {max}. Suchmuster", "is beyond the {max} patterns of a query"),
+    "bad_alias": Text("ein Name darf höchstens {max} druckbare Zeichen haben", "a name may have {max} printable characters at most"),
+    "sort_not_selected": Text("muss bei distinct auch in fields stehen", "has to be among the fields of a distinct query"),
+    "not_offered": Text("gibt es hier nicht", "is not offered"),
+    "given_out": Text("vergibt der Server", "is given out by the server"),
+    "only_read": Text("kann nicht geschrieben werden", "cannot be written"),
 }
 
 _FIELD: Final = Text("Feld '{path}': {phrase}", "Field '{path}': {phrase}")

@@ -32,7 +32,7 @@ from services.auth import sessions
 from services.auth.admission import may_log_in, rights_given, roles_of
 from services.auth.attempts import CARD_TRIES, Attempts, nobody
 from services.auth.credentials import SET, SET_FIRST, CredentialKept, SetCredential
-from services.auth.queries import CREDENTIAL, LOGIN, LOGIN_BY_CARD, LOGIN_OF_EMPLOYEE, USER, instances
+from services.auth.queries import CREDENTIAL, LOGIN, LOGIN_BY_CARD, LOGIN_BY_EMAIL, LOGIN_OF_EMPLOYEE, USER, instances
 from services.auth.safekeeping import Safekeeping
 from services.auth.tokens import TokenMint
 
@@ -53,13 +53,20 @@ class Doors:
     # coming in: one refusal for everything that is wrong, and it always takes as long
 
     async def login(self, request: Request) -> bytes:
-        """Name and password for a pair of tokens."""
+        """Name and password for a pair of tokens. An e-mail address does for a name if only one employee has it."""
         asked: Login = decoded(request.body, Login)
         instance = await self._instance(asked.instance)
-        row = await self._host.tables.fetch_one(LOGIN, instance.id, asked.username) if instance else None
+        row = await self._named(instance.id, asked.username) if instance else None
         await self._require_password(request, instance, row, asked.password)
         assert instance is not None
         return await self._enter(request, instance.id, row)
+
+    async def _named(self, instance: int, name: str) -> Any:
+        row = await self._host.tables.fetch_one(LOGIN, instance, name)
+        if row is not None or "@" not in name:
+            return row
+        rows = await self._host.tables.fetch(LOGIN_BY_EMAIL, instance, name)
+        return rows[0] if len(rows) == 1 else None
 
     async def pin(self, request: Request) -> bytes:
         """An employee and four digits."""

@@ -22,10 +22,11 @@ _LOGIN: Final = (
     "left join {auth.credentials} c on c.instance = $1 and c.key = u.key where u.instance = $1"
 )
 LOGIN: Final = Statement(f"{_LOGIN} and lower(u.username) = lower($2)")
+LOGIN_BY_EMAIL: Final = Statement(f"{_LOGIN} and lower(u.email) = lower($2) order by u.id limit 2")
 LOGIN_BY_CARD: Final = Statement(f"{_LOGIN} and c.card = $2")
 LOGIN_OF_EMPLOYEE: Final = Statement(f"{_LOGIN} and (u.key = $2 or lower(u.username) = lower($3) or u.staff_number = $4::int)")
 USER: Final = Statement(
-    "select u.key, u.username, u.first_name, u.last_name, u.short_name, u.email, u.roles, u.is_active, "
+    "select u.key, u.id, u.username, u.first_name, u.last_name, u.short_name, u.email, u.roles, u.is_active, "
     "u.rights, u.staff_number, u.end_date "
     "from {auth.users} u where u.instance = $1 and u.key = $2"
 )
@@ -55,6 +56,7 @@ async def me(ask: Ask) -> Me:
     permissions = permissions_of(roles, rights)
     return Me(
         key=row["key"],
+        id=row["id"],
         username=row["username"],
         first_name=row["first_name"],
         last_name=row["last_name"],

@@ -24,6 +24,8 @@ from services.gateway.dikas.routes import ROUTES
 from services.gateway.dikas.serve import Server, expected, unknown_routes
 from services.gateway.identity import Identities
 from services.gateway.wire import Runner
+from services.gateway.zeyos import routes as zeyos
+from services.gateway.zeyos.serve import Server as ZeyosServer
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +52,10 @@ class Gateway:
         self._identities = Identities(self.connection, services, default_instance=self._settings.instance)
         await self._identities.start()
         self._runner = Runner(
-            self._app(Server(services, self._identities, self._blobs, self._clock)),
+            self._app(
+                Server(services, self._identities, self._blobs, self._clock),
+                ZeyosServer(services, self._identities, self._blobs, self._clock),
+            ),
             access_log=None,
             handler_cancellation=True,
             keepalive_timeout=limits.KEEPALIVE_S,
@@ -77,12 +82,17 @@ class Gateway:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.connection.close(), 0.3)
 
-    def _app(self, server: Server) -> web.Application:
-        app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[unknown_routes])
+    def _app(self, server: Server, erp: ZeyosServer) -> web.Application:
+        app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[unknown_routes, zeyos.unknown_routes])
         for route in ROUTES:
             handler = server.handler(route)
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
                 app.router.add_route(method, route.path, handler, expect_handler=expected)
+        for route in zeyos.ROUTES:
+            handler = erp.handler(route, zeyos.FIELDS.get(route.section, {}))
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                for path in zeyos.paths(route):
+                    app.router.add_route(method, path, handler, expect_handler=expected)
         app.router.add_get("/healthz", _healthz)
         swagger.add(app)
         return app

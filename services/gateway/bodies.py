@@ -59,11 +59,11 @@ def decode(raw: bytes, type_: type[T], required: Sequence[str] = ()) -> T:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _no_json(raw, error) from None
-    plain = _decoded(raw)
+    whole = plain(raw)
     faults: list[FieldError] = []
-    _examine(plain, type_, "", faults)
-    if faults and isinstance(plain, dict):
-        faults += [FieldError(name, "required") for name in required if plain.get(name) is None and all(f.path != name for f in faults)]
+    _examine(whole, type_, "", faults)
+    if faults and isinstance(whole, dict):
+        faults += [FieldError(name, "required") for name in required if whole.get(name) is None and all(f.path != name for f in faults)]
     if faults or reason:
         raise invalid(*faults[:FAULTS_MAX] or (FieldError("", "malformed", {"detail": reason[:200]}),))
     return decoded
@@ -90,13 +90,14 @@ def _number_names(type_: Any) -> set[str]:
     return names
 
 
-def _decoded(raw: bytes) -> Any:
+def plain(raw: bytes) -> Any:
+    """JSON of any shape; numbers with a point are Decimal. Raises ``invalid``: what makes it no JSON."""
     try:
-        plain = _plain.decode(raw)
-        _refuse_repeated_keys(raw, plain)
+        found = _plain.decode(raw)
+        _refuse_repeated_keys(raw, found)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _no_json(raw, error) from None
-    return plain
+    return found
 
 
 def _no_json(raw: bytes, error: Exception) -> DomainError:

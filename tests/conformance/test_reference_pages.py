@@ -11,6 +11,7 @@ from libs.cli import docs
 from libs.cli.reasons import reasons
 from libs.domain.events import known_events
 from services.gateway.dikas.routes import ROUTES
+from services.gateway.zeyos.operations import OPERATIONS
 
 PAGES = docs.pages()
 
@@ -38,3 +39,10 @@ def test_every_event_of_the_services_is_described() -> None:
     ours = {type_ for type_, class_ in known_events().items() if class_.__module__.split(".")[0] in ("libs", "services")}
     assert ours
     assert ours == set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE))
+
+
+def test_the_erp_page_counts_what_there_is() -> None:
+    """58 resources and two pages of settings; nothing is counted that no route answers."""
+    assert len(OPERATIONS) == 60
+    assert sum(map(len, OPERATIONS.values())) == 318
+    assert "**6 of 318 operations are answered**" in PAGES[docs.REFERENCE / "erp.md"]

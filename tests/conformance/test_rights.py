@@ -10,9 +10,10 @@ import pytest
 from libs.cli.rights import asked, needs_of
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, DENY_LOGIN, ROLES, CashPointRight, permissions_of, rights_of
 from services.gateway.dikas.routes import ROUTES
+from services.gateway.zeyos.routes import ROUTES as ERP_ROUTES
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("route", [*ROUTES, *ERP_ROUTES], ids=lambda route: f"{route.method} {route.path}")
 def test_every_route_says_what_it_asks(route: typing.Any) -> None:
     assert route.asks, "say which commands and queries the route asks: asks=('pos.receipt.sell',)"
     assert [name for name in route.asks if name not in asked()] == []

@@ -149,6 +149,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     """Who a token belongs to."""
 
     key: str
+    id: int
     username: str
     first_name: str | None
     last_name: str | None

@@ -6,5 +6,5 @@ from collections.abc import Mapping
 from typing import Final
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "users": ("key", "username", "first_name", "last_name", "short_name", "is_active"),
+    "users": ("key", "id", "username", "first_name", "last_name", "short_name", "is_active"),
 }

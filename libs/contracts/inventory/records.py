@@ -12,6 +12,7 @@ from libs.domain.records import Field, FieldType, RecordType
 ARTICLES: Final = "inventory.articles"
 PRICE_MAX: Final = Decimal(1_000_000)
 DEPOSIT_MAX: Final = Decimal(1_000)
+WEIGHT_MAX: Final = Decimal(100_000)
 TEMPLATES_PER_ARTICLE_MAX: Final = 20
 CHOICES_MAX: Final = 99
 PRICE_RULES_MAX: Final = 500  # of an instance: all of them are looked at when something is priced
@@ -124,9 +125,14 @@ ARTICLE: Final = RecordType(
             default=(),
         ),
         Field(name="image_id", type=FieldType.TEXT, max_chars=64, doc="the SHA-256 of what was uploaded"),
+        Field(name="manufacturer", type=FieldType.TEXT, max_chars=100, searchable=True, doc="brand or company"),
+        Field(name="purchase_price", type=FieldType.DECIMAL, low=Decimal(0), high=PRICE_MAX, places=4, doc="per unit"),
+        Field(name="weight", type=FieldType.DECIMAL, low=Decimal(0), high=WEIGHT_MAX, places=4, doc="for shipping, kilograms per unit"),
         *INHERITED,
     ),
     indexes=(("barcode",), ("plu",)),
+    revision=2,
+    version=2,
     above="group_key",
 )
 

@@ -300,9 +300,9 @@ def moment_of(name: str, text: str) -> datetime | None:
         raise invalid(FieldError(name, "not_a_time")) from None
 
 
-def language_of(request: web.BaseRequest) -> Language:
-    """German unless English is preferred by Accept-Language."""
-    best, best_weight = Language.GERMAN, 0.0
+def language_of(request: web.BaseRequest, otherwise: Language = Language.GERMAN) -> Language:
+    """What Accept-Language prefers of German and English, else ``otherwise``."""
+    best, best_weight = otherwise, 0.0
     for primary, weight in _LANGUAGE.findall(request.headers.get("Accept-Language", "")[: limits.LANGUAGES_MAX_CHARS]):
         weighs = float(weight or 1)
         if weighs > best_weight:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from libs.records.lists import fold
+from libs.records.wanted import fold
 from libs.runtime import records
 from tests.house import Inn, Till, done, fields_named, item, refused
 

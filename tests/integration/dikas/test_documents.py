@@ -87,3 +87,16 @@ async def test_selling_offline_as_it_is_written(url: str) -> None:
     first, again = await answers(shell_of("docs/how-to/sell-offline.md").replace("http://127.0.0.1:5015", url))
     assert [item["status"] for item in first["data"]["items"]] == ["done", "done", "refused"]
     assert again == first
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the lines need curl")
+async def test_an_erp_client_as_it_is_written(theke: Theke, url: str) -> None:
+    name = theke.gateways[-1]._settings.instance
+    script = shell_of("docs/how-to/connect-an-erp-client.md").replace("http://127.0.0.1:5015/demo", f"{url}/{name}")
+    who, found, counted, made, changed, gone = await answers(script)
+    assert who["name"] == "admin"
+    assert [row["no"] for row in found] == ["105", "106"]
+    assert counted == {"count": 4}
+    assert (made["itemnum"], made["sellingprice"]) == ("M-1", Decimal("12.50"))
+    assert (changed["ID"], changed["sellingprice"]) == (made["ID"], Decimal("11.90"))
+    assert gone == {"count": 0}

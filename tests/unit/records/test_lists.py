@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from libs.contracts.auth.records import USER
 from libs.contracts.inventory.records import ARTICLE
 from libs.domain.errors import DomainError
-from libs.records.lists import Listing, compile_listing, fold, statement
+from libs.records.lists import Listing, compile_listing, statement
+from libs.records.wanted import fold
 
 SAFE = re.compile(r"[a-z0-9_ .,$=<>@()\[\]:{}%]+|\?")
 

@@ -1,0 +1,232 @@
+"""A query of a resource as one statement. Names come from the declaration, values are parameters, aliases never leave Python.
+
+``{"fields": {"no": "itemnum"}, "filters": {"sellingprice": {">": 3}}, "sort": ["-no"], "limit": 50}``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from libs.domain.errors import FieldError, invalid
+from libs.domain.resources import Column, ColumnType, Join, Resource
+from libs.projections.tables import Statement
+from libs.records.lists import statement
+from libs.records.query.conditions import Conditions, Pattern, Place, shown
+from libs.records.query.values import INT64_MAX
+from libs.records.wanted import Wrong, integer_of, search_patterns
+
+LIMIT_MAX: Final = 10_000
+LIMIT: Final = 1_000  # unless a query says otherwise
+FIELDS_MAX: Final = 100
+SORT_MAX: Final = 10
+ALIAS_MAX_CHARS: Final = 100
+TRUE: Final = (True, 1, "1", "true")
+NOT_OFFERED: Final = ("export", "extdata", "tags")
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """``arguments`` are those from $2 on; ``names``: what each column of a row is called; ``patterns``: the filters with patterns, regular
+    expressions among them are to be tried first; ``costly``: it reads every text there is."""
+
+    statement: Statement
+    arguments: tuple[Any, ...]
+    names: tuple[str, ...]
+    patterns: tuple[Pattern, ...] = ()
+    costly: bool = False
+
+
+def is_count(asked: Mapping[str, Any]) -> bool:
+    return _truthy(asked.get("count"))
+
+
+def compile_query(resource: Resource, asked: Mapping[str, Any]) -> Compiled:
+    """Raises DomainError ``invalid`` naming what is wrong, all of it if possible. A query that counts gives one row, ``count``."""
+    return _Compiler(resource, asked).compiled()
+
+
+class _Compiler:
+    def __init__(self, resource: Resource, asked: Mapping[str, Any]) -> None:
+        self._resource = resource
+        self._asked = asked
+        self._faults: list[FieldError] = []
+        self._joins: dict[str, Join] = {}
+        self._conditions = Conditions(self._find, self._faults)
+
+    def compiled(self) -> Compiled:
+        distinct, counts = _truthy(self._asked.get("distinct")), is_count(self._asked)
+        self._faults += [FieldError(name, "not_offered") for name in NOT_OFFERED if _truthy(self._asked.get(name))]
+        self._refuse_expand()
+        fields = {} if counts and not distinct else self._fields()
+        sort = () if counts else self._sort(fields, distinct)
+        where = self._where()
+        bounds = "" if counts else self._bounds()
+        if self._faults:
+            raise invalid(*self._faults)
+        text = self._text(fields, sort, where, bounds, distinct=distinct, counts=counts)
+        made = self._conditions
+        names = ("count",) if counts else tuple(fields)
+        return Compiled(statement(text), tuple(made.arguments), names, tuple(made.patterns), made.costly)
+
+    def _text(
+        self, fields: Mapping[str, Place], sort: tuple[tuple[Place, str], ...], where: str, bounds: str, *, distinct: bool, counts: bool
+    ) -> str:
+        tail = f"{self._tables()} where t.instance = $1 and ({where})"
+        if not distinct:
+            columns = "count(*)" if counts else ", ".join(f"{place.sql} as c{ix}" for ix, place in enumerate(fields.values()))
+            return f"select {columns} from {tail}{_ordered((place.order, way) for place, way in sort)}{bounds}"
+        places = list(fields.values())
+        inner = ", ".join(f"{place.sql} as c{ix}, {place.order} as o{ix}" for ix, place in enumerate(places))
+        columns = ", ".join(f"r.c{ix}" for ix in range(len(places)))
+        rows = f"select {columns} from (select {inner} from {tail}) r group by {columns}"
+        if counts:
+            return f"select count(*) from ({rows}) n"
+        return rows + _ordered((f"min(r.o{places.index(place)})", way) for place, way in sort) + bounds
+
+    # what is named
+
+    def _find(self, path: str) -> Place | None:
+        name, dot, further = path.partition(".")
+        if not dot:
+            return _place(self._resource.column(name), "t")
+        join = self._resource.joins.get(name)
+        column = next((column for column in join.columns if column.name == further), None) if join else None
+        if join is None or column is None:
+            return None
+        self._joins[name] = join
+        return _place(column, f"j_{name}")
+
+    def _tables(self) -> str:
+        joined = [
+            f"left join {{{join.table}}} j_{name} on j_{name}.instance = $1 and {join.on.replace('@', f'j_{name}')}"
+            for name, join in self._joins.items()
+        ]
+        return " ".join([f"{{{self._resource.table}}} t", *joined])
+
+    def _known(self, path: Any, where: str) -> Place | None:
+        place = self._find(path) if isinstance(path, str) else None
+        if place is None:
+            self._faults.append(FieldError(shown(path) if isinstance(path, str) else where, "unknown_field"))
+        return place
+
+    def _fields(self) -> dict[str, Place]:
+        asked = self._asked.get("fields")
+        if asked is None or asked in ([], {}):
+            return {column.name: _sure(_place(column, "t")) for column in self._resource.columns}
+        if isinstance(asked, str):
+            asked = [asked]
+        if not isinstance(asked, Mapping | list | tuple):
+            self._faults.append(FieldError("fields", "expected_list"))
+            return {}
+        if len(asked) > FIELDS_MAX:
+            raise invalid(FieldError("fields", "too_many", {"max": FIELDS_MAX}))
+        found = {}
+        for alias, path in asked.items() if isinstance(asked, Mapping) else enumerate(asked):
+            place = self._known(path, "fields")
+            name = path if isinstance(alias, int) or alias.isdigit() else alias
+            if not isinstance(name, str) or len(name) > ALIAS_MAX_CHARS or not name.isprintable():
+                self._faults.append(FieldError("fields", "bad_alias", {"max": ALIAS_MAX_CHARS}))
+            elif place is not None:
+                found[name] = place
+        return found
+
+    def _sort(self, fields: Mapping[str, Place], distinct: bool) -> tuple[tuple[Place, str], ...]:
+        """The id decides between equals; between distinct rows the rest of the row does."""
+        asked = self._asked.get("sort") or []
+        asked = [asked] if isinstance(asked, str) else list(asked.values()) if isinstance(asked, Mapping) else asked
+        if not isinstance(asked, list | tuple):
+            self._faults.append(FieldError("sort", "expected_list"))
+            return ()
+        if len(asked) > SORT_MAX:
+            raise invalid(FieldError("sort", "too_many", {"max": SORT_MAX}))
+        found: list[tuple[Place, str]] = []
+        for path in asked:
+            bare = path[1:] if isinstance(path, str) and path[:1] in ("+", "-") else path
+            place = self._known(bare, "sort")
+            if place is not None and distinct and place not in fields.values():
+                self._faults.append(FieldError(shown(bare), "sort_not_selected"))
+            elif place is not None:
+                found.append((place, "desc" if path.startswith("-") else "asc"))
+        last = list(fields.values()) if distinct else [_sure(_place(self._resource.columns[0], "t"))]
+        return (*found, *((place, "asc") for place in last))
+
+    # what is wanted
+
+    def _where(self) -> str:
+        conditions = self._conditions
+        parts = [conditions.compile(asked, name) for name in ("filter", "filters") if (asked := self._asked.get(name)) not in (None, [])]
+        parts += self._search()
+        return " and ".join(f"({part})" for part in parts) or "true"
+
+    def _search(self) -> list[str]:
+        asked = self._asked.get("query")
+        if isinstance(asked, list | tuple) and all(isinstance(word, str) for word in asked):
+            asked = " ".join(asked)
+        if asked is None or asked == "":
+            return []
+        if isinstance(asked, int) and not isinstance(asked, bool):
+            asked = str(asked)
+        if not isinstance(asked, str):
+            self._faults.append(FieldError("query", "expected_text"))
+            return []
+        if not self._resource.search:
+            self._faults.append(FieldError("query", "not_offered"))
+            return []
+        patterns = search_patterns(asked, self._faults, "query")
+        if not patterns:
+            return []
+        self._conditions.costly = True
+        return [f"{self._resource.search.replace('@', 't')} like all({self._conditions.parameter(patterns, 'text[]')})"]
+
+    def _bounds(self) -> str:
+        limit = self._whole("limit", LIMIT, 1)
+        offset = self._whole("offset", 0, 0)
+        parameter = self._conditions.parameter
+        return f" limit {parameter(min(limit, LIMIT_MAX), 'bigint')} offset {parameter(offset, 'bigint')}"
+
+    def _whole(self, name: str, otherwise: int, least: int) -> int:
+        asked = self._asked.get(name)
+        if asked is None or asked == "":
+            return otherwise
+        try:
+            if isinstance(asked, bool) or not isinstance(asked, str | int):
+                raise Wrong("expected_integer")
+            number = integer_of(str(asked) if not isinstance(asked, int) or abs(asked) <= INT64_MAX else str(2 * INT64_MAX), INT64_MAX)
+            if number < least:
+                raise Wrong("out_of_range", min=least, max=INT64_MAX if name == "offset" else LIMIT_MAX)
+        except Wrong as wrong:
+            self._faults.append(FieldError(name, wrong.reason, wrong.params))
+            return otherwise
+        return number
+
+    def _refuse_expand(self) -> None:
+        """No resource has composite columns yet."""
+        asked = self._asked.get("expand") or []
+        for name in [asked] if isinstance(asked, str) else asked if isinstance(asked, list | tuple) else ["expand"]:
+            self._faults.append(FieldError(shown(str(name)), "unknown_field"))
+            if len(self._faults) >= FIELDS_MAX:
+                return
+
+
+def _truthy(value: Any) -> bool:
+    return not isinstance(value, Mapping | list | tuple) and value in TRUE
+
+
+def _place(column: Column | None, alias: str) -> Place | None:
+    if column is None:
+        return None
+    sql = column.sql.replace("@", alias)
+    collated = ' collate "C"' if column.type is ColumnType.TEXT else ""
+    return Place(column, sql, column.order.replace("@", alias) or sql + collated)
+
+
+def _sure(place: Place | None) -> Place:
+    assert place is not None
+    return place
+
+
+def _ordered(keys: Any) -> str:
+    listed = ", ".join(f"{sql} {way}" for sql, way in keys)
+    return f" order by {listed}" if listed else ""

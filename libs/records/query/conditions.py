@@ -1,0 +1,160 @@
+"""The conditions of a query: an object of fields, operators and groups as one SQL expression. Logic is SQL's own, with three values:
+what compares with null is neither true nor false, and only what is true is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from libs.domain.errors import FieldError, invalid
+from libs.domain.resources import Column, ColumnType
+from libs.records.query.values import POSTGRES, value_of
+from libs.records.wanted import Wrong
+
+CONDITIONS_MAX: Final = 200
+GROUP_DEPTH_MAX: Final = 12
+IN_MAX: Final = 1_000
+PATTERN_MAX_CHARS: Final = 200
+PATTERNS_MAX: Final = 10  # of a query
+PATH_SHOWN_CHARS: Final = 100
+
+COMPARISONS: Final = {"=": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
+MEMBERSHIPS: Final = {"IN": "= any", "!IN": "<> all"}
+REGEXES: Final = frozenset({"~", "~*", "!~", "!~*"})
+LIKES: Final = frozenset({"~~", "~~*", "!~~", "!~~*"})
+GROUPS: Final = frozenset({"AND", "OR", "NOT"})
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A column where a statement has it: ``sql`` is its value, ``order`` what it sorts by."""
+
+    column: Column
+    sql: str
+    order: str
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """A regular expression, and the path of the filter it stands in."""
+
+    path: str
+    text: str
+
+
+class Conditions:
+    """Collects parameters (``arguments``, from $2 on) and ``faults`` while it compiles. ``find`` gives the place of a path, None if there
+    is none."""
+
+    def __init__(self, find: Callable[[str], Place | None], faults: list[FieldError]) -> None:
+        self._find = find
+        self.faults = faults
+        self.arguments: list[Any] = []
+        self.patterns: list[Pattern] = []
+        self.costly = False
+        self._count = 0
+
+    def parameter(self, value: Any, type_: str) -> str:
+        self.arguments.append(value)
+        return f"${len(self.arguments) + 1}::{type_}"
+
+    def compile(self, asked: Any, path: str, depth: int = 0) -> str:
+        """``asked`` is an object or a group; nothing in it is true of every row."""
+        if _is_group(asked):
+            return self._group(asked, path, depth)
+        if not isinstance(asked, Mapping):
+            self.faults.append(FieldError(path, "expected_object"))
+            return "false"
+        parts = [self._entry(str(key), value, depth) for key, value in asked.items()]
+        return " and ".join(parts) or "true"
+
+    def _group(self, group: Sequence[Any], path: str, depth: int) -> str:
+        if depth >= GROUP_DEPTH_MAX:
+            raise invalid(FieldError(path, "nested_too_deep", {"max": GROUP_DEPTH_MAX}))
+        self._counted(path)
+        word = group[0].upper()
+        parts = [f"({self.compile(operand, path, depth + 1)})" for operand in group[1:]]
+        joined = (" or " if word == "OR" else " and ").join(parts)
+        return f"not ({joined})" if word == "NOT" else f"({joined})"
+
+    def _counted(self, path: str) -> None:
+        self._count += 1
+        if self._count > CONDITIONS_MAX:
+            raise invalid(FieldError(path, "too_many", {"max": CONDITIONS_MAX}))
+
+    def _entry(self, key: str, value: Any, depth: int) -> str:
+        if _is_group(value):
+            return self._group(value, shown(key), depth)
+        place = self._find(key)
+        if place is None:
+            self._counted(shown(key))
+            self.faults.append(FieldError(shown(key), "unknown_field"))
+            return "false"
+        named = value if isinstance(value, Mapping) else {"IN" if isinstance(value, list | tuple) else "=": value}
+        return " and ".join([self._condition(place, shown(key), str(operator), operand) for operator, operand in named.items()]) or "true"
+
+    def _condition(self, place: Place, path: str, operator: str, operand: Any) -> str:
+        self._counted(path)
+        try:
+            if operator in COMPARISONS:
+                return self._comparison(place, operator, operand)
+            if operator.upper() in MEMBERSHIPS:
+                return self._membership(place, operator.upper(), operand)
+            if operator in REGEXES or operator in LIKES:
+                return self._match(place, path, operator, operand)
+            raise Wrong("operator_unknown", operator=shown(operator))
+        except Wrong as wrong:
+            self.faults.append(FieldError(path, wrong.reason, wrong.params))
+            return "false"
+
+    def _comparison(self, place: Place, operator: str, operand: Any) -> str:
+        if operand is None:
+            if operator in ORDERINGS:
+                raise Wrong("null_has_no_order", operator=operator)
+            return f"{place.sql} is {'' if operator == '=' else 'not '}null"
+        value = self.parameter(value_of(place.column, operand), POSTGRES[place.column.type])
+        collated = ' collate "C"' if operator in ORDERINGS and place.column.type is ColumnType.TEXT else ""
+        return f"{place.sql}{collated} {COMPARISONS[operator]} {value}"
+
+    def _membership(self, place: Place, operator: str, operand: Any) -> str:
+        if isinstance(operand, Mapping):  # a form's list
+            operand = list(operand.values())
+        if not isinstance(operand, list | tuple):
+            raise Wrong("expected_list")
+        if len(operand) > IN_MAX:
+            raise Wrong("too_many", max=IN_MAX)
+        values = [None if one is None else value_of(place.column, one) for one in operand]
+        return f"{place.sql} {MEMBERSHIPS[operator]}({self.parameter(values, POSTGRES[place.column.type] + '[]')})"
+
+    def _match(self, place: Place, path: str, operator: str, operand: Any) -> str:
+        if operand is None:
+            raise Wrong("null_has_no_order", operator=operator)
+        pattern = value_of(Column(name="", type=ColumnType.TEXT, sql=""), operand)
+        if len(pattern) > PATTERN_MAX_CHARS:
+            raise Wrong("too_long", max=PATTERN_MAX_CHARS)
+        self.costly = True
+        self.patterns.append(Pattern(path, pattern if operator in REGEXES else ""))
+        if len(self.patterns) > PATTERNS_MAX:
+            raise Wrong("too_many_patterns", max=PATTERNS_MAX)
+        if operator in LIKES and (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+            raise Wrong("bad_pattern")
+        return f"{_as_text(place)} {operator} {self.parameter(pattern, 'text')}"
+
+
+def shown(name: str) -> str:
+    """A name out of a query, fit for a message."""
+    return "".join(character if character.isprintable() else "?" for character in name[:PATH_SHOWN_CHARS])
+
+
+def _is_group(value: Any) -> bool:
+    """AND, OR or NOT with what it is about; a list of texts that begins with such a word is a list of texts."""
+    if not isinstance(value, list | tuple) or len(value) < 2 or not isinstance(value[0], str):
+        return False
+    return value[0].upper() in GROUPS and all(isinstance(operand, Mapping | list | tuple) for operand in value[1:])
+
+
+def _as_text(place: Place) -> str:
+    if place.column.type is ColumnType.TEXT:
+        return place.sql
+    return f"trim_scale({place.sql})::text" if place.column.type is ColumnType.NUMBER else f"({place.sql})::text"

@@ -1,0 +1,40 @@
+"""Every endpoint of this dialect that the gateway answers, and what it does not answer yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from services.gateway.dikas.call import Route
+from services.gateway.zeyos import auth, items
+from services.gateway.zeyos.plain import not_here, refused
+
+ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *items.ROUTES)
+# how refusals of a section call the fields of its record
+FIELDS: Final[Mapping[str, Mapping[str, str]]] = {"items": items.FIELDS}
+_OURS: Final = re.compile(r"/(?P<instance>[A-Za-z0-9_-]{1,64})/(?:api|auth)/v1(?:/.*)?")
+
+
+def paths(route: Route) -> tuple[str, ...]:
+    """Lists are asked for with and without a slash at the end."""
+    bounded = route.path.replace("{instance}", "{instance:[A-Za-z0-9_-]{1,64}}")
+    return (bounded, f"{bounded}/") if route.method == "POST" else (bounded,)
+
+
+@web.middleware
+async def unknown_routes(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """What no route answers, in this dialect's text if it was asked in this dialect."""
+    try:
+        return await handler(request)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as refusal:
+        found = _OURS.fullmatch(request.path)
+        if found is None:
+            raise
+        response = refused(not_here(request), request, realm=found["instance"])
+        if isinstance(refusal, web.HTTPMethodNotAllowed):
+            response.set_status(405)
+            response.headers["Allow"] = ", ".join(sorted(refusal.allowed_methods))
+        return response

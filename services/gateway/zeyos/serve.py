@@ -1,0 +1,136 @@
+"""A route of this dialect as an aiohttp handler: identify by token or cookie, ask, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from libs.blobs.store import Blobs
+from libs.domain.clock import Clock
+from libs.domain.errors import DomainError, Kind
+from libs.runtime.asking import Services
+from libs.runtime.logs import traced
+from services.gateway import limits
+from services.gateway.dikas import tags
+from services.gateway.dikas.call import Call, Route, bearer
+from services.gateway.identity import Identities
+from services.gateway.zeyos import plain
+
+log = structlog.get_logger(__name__)
+
+COOKIE: Final = "ZEYOSID"
+JSON: Final = "application/json; charset=utf-8"
+_READS: Final = frozenset({"GET", "HEAD"})
+_WRITES: Final = frozenset({"PUT", "PATCH", "DELETE"})  # POST only asks
+
+
+class Json(msgspec.Struct, frozen=True):
+    """An answer: JSON, or no body at all."""
+
+    body: bytes = b""
+    status: int = 200
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """A list, row by row as JSON."""
+
+    pieces: Any
+
+
+class Server:
+    """Turns routes into handlers; one per gateway process. ``fields``: how the dialect calls the fields of records."""
+
+    def __init__(self, services: Services, identities: Identities, blobs: Blobs, clock: Clock) -> None:
+        self._services = services
+        self._identities = identities
+        self._blobs = blobs
+        self._clock = clock
+
+    def handler(self, route: Route, fields: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            trace = uuid.uuid4().hex
+            call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
+            names = {} if route.method == "POST" else fields
+            with traced(trace):
+                try:
+                    return await self._answer(route, call)
+                except DomainError as error:
+                    return plain.refused(error, request, realm=call.params["instance"], trace=trace, fields=names)
+                except (asyncio.CancelledError, web.HTTPException, ConnectionError):
+                    raise
+                except Exception:
+                    log.exception("request failed", method=route.method, path=route.path)
+                    return plain.refused(DomainError(Kind.UNAVAILABLE, "internal"), request, trace=trace)
+
+        return handle
+
+    async def _answer(self, route: Route, call: Call) -> web.StreamResponse:
+        if not route.public:
+            identity = await self._identities.identify(token_of(call.request), write=route.method in _WRITES)
+            if await self._identities.instance_id(call.params["instance"]) != identity.principal.instance:
+                raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
+            call.principal = identity.principal
+        found = await route.handler(call)
+        if isinstance(found, Rows):
+            return await _listed(call, found.pieces)
+        return _answered(call, found)
+
+
+def token_of(request: web.Request) -> str:
+    """The header counts before the cookie. Raises ``unauthenticated``."""
+    cookie = request.cookies.get(COOKIE)
+    if cookie and "Authorization" not in request.headers:
+        if not cookie.isascii():
+            raise DomainError(Kind.UNAUTHENTICATED, "access_token_invalid")
+        return cookie
+    return bearer(request)
+
+
+def _headers(call: Call) -> dict[str, str]:
+    behind = {"Theke-Projection": "behind"} if call.behind else {}
+    return {**plain.HEADERS, "Theke-Trace": call.trace, **behind, **call.headers}
+
+
+def _answered(call: Call, answer: Json) -> web.Response:
+    """With its tag, and without what the client has already. A row that exists is nothing to say to HEAD."""
+    reads = call.request.method in _READS
+    if call.tag:
+        call.headers["ETag"] = whole = f'"{call.tag}"'
+        if reads and tags.has_already(call, whole):
+            return web.Response(status=304, headers=_headers(call))
+    if call.request.method == "HEAD" or not answer.body:
+        return web.Response(status=204, headers=_headers(call))
+    return web.Response(status=answer.status, body=answer.body, headers={**_headers(call), "Content-Type": JSON})
+
+
+async def _listed(call: Call, pieces: AsyncIterator[list[bytes]]) -> web.StreamResponse:
+    """The first piece is asked for before the status is sent, so a refusal still has its own."""
+    async with contextlib.aclosing(pieces):  # type: ignore[type-var]  # routes say iterator, all of them are generators
+        first: list[bytes] = await anext(pieces, [])
+        response = web.StreamResponse(headers={**_headers(call), "Content-Type": JSON})
+        await response.prepare(call.request)
+        try:
+            async with asyncio.timeout(limits.LIST_WITHIN_S):
+                await _write(response, b"[" + b",".join(first))
+                async for piece in pieces:
+                    await _write(response, b"," + b",".join(piece))
+                await _write(response, b"]")
+        except Exception as error:
+            log.warning("list cut short", path=call.route.path, error=repr(error))
+            if call.request.transport is not None:
+                call.request.transport.abort()
+            raise ConnectionError("a list ended half-way") from error
+        await response.write_eof()
+        return response
+
+
+async def _write(response: web.StreamResponse, piece: bytes) -> None:
+    async with asyncio.timeout(limits.PIECE_WITHIN_S):
+        await response.write(piece)

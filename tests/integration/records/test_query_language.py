@@ -1,0 +1,133 @@
+"""The compiler of queries against what they mean: random rows, random queries, real Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from libs.domain.errors import DomainError
+from libs.projections.tables import SEARCH_TIMEOUT_MS, Tables
+from libs.records.query.compile import compile_query, is_count
+from libs.records.query.conditions import IN_MAX
+from libs.records.wanted import fold
+from libs.runtime.databases import create_database, drop_database, on_database
+from tests.integration.records.things import MAKERS, ROWS, SCHEMA, THINGS, answer, queries, rows_of
+
+CASES = int(os.environ.get("THEKE_QUERY_CASES", "500"))
+STOCKED = ("name", "price", "count", "since", "maker")
+QUICK_S = SEARCH_TIMEOUT_MS / 1000 + 3
+
+
+class Shop:
+    def __init__(self, connection: asyncpg.Connection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._instances = count(1)
+
+    async def stock(self, things: Sequence[Mapping[str, Any]], makers: Sequence[Mapping[str, Any]] = ()) -> int:
+        """The instance in which they are."""
+        instance = next(self._instances)
+        stocked = [(instance, ix, *(t[column] for column in STOCKED), fold(t["name"] or "")) for ix, t in enumerate(things, 1)]
+        made = [(instance, ix, maker["name"], maker["size"]) for ix, maker in enumerate(makers, 1)]
+        await self._connection.executemany("insert into shop.things_r1 values ($1, $2, $3, $4, $5, $6, $7, $8)", stocked)
+        await self._connection.executemany("insert into shop.makers_r1 values ($1, $2, $3, $4)", made)
+        return instance
+
+    async def ask(self, instance: int, asked: Mapping[str, Any]) -> Any:
+        compiled = compile_query(THINGS, asked)
+        regexes = [(pattern.path, pattern.text) for pattern in compiled.patterns if pattern.text]
+        rows = await self._tables.search(compiled.statement, instance, *compiled.arguments, regexes=regexes, costly=compiled.costly)
+        return rows[0][0] if is_count(asked) else [dict(zip(compiled.names, row, strict=True)) for row in rows]
+
+    async def refusal(self, asked: Mapping[str, Any], instance: int = 0) -> DomainError:
+        with pytest.raises(DomainError) as refused:
+            await self.ask(instance, asked)
+        return refused.value
+
+
+@pytest.fixture(scope="module")
+async def shop(postgres_dsn: str) -> AsyncIterator[Shop]:
+    admin = await asyncpg.connect(postgres_dsn)
+    await drop_database(admin, "query_shop")
+    await create_database(admin, "query_shop")
+    dsn = on_database(postgres_dsn, "query_shop")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(SCHEMA)
+    tables = Tables(dsn, "shop")
+    await tables.open()
+    yield Shop(connection, tables)
+    await tables.close()
+    await connection.close()
+    await drop_database(admin, "query_shop")
+    await admin.close()
+
+
+@settings(max_examples=CASES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(things=ROWS, makers=MAKERS, asked=queries())
+async def test_a_query_finds_what_it_means(shop: Shop, things: Any, makers: Any, asked: dict[str, Any]) -> None:
+    instance = await shop.stock(things, makers)
+    assert await shop.ask(instance, asked) == answer(asked, rows_of(things, makers))
+
+
+def thing(**values: Any) -> dict[str, Any]:
+    return {"name": None, "price": None, "count": None, "since": 0, "maker": None, **values}
+
+
+async def ids(shop: Shop, instance: int, **asked: Any) -> list[int]:
+    return [row["ID"] for row in await shop.ask(instance, {"fields": ["ID"], **asked})]
+
+
+async def test_null_is_neither_equal_nor_different(shop: Shop) -> None:
+    here = await shop.stock([thing(count=1), thing(count=2), thing()])
+    assert await ids(shop, here, filters={"count": {"!=": 1}}) == [2]
+    assert await ids(shop, here, filters={"count": {"!IN": [1]}}) == [2]
+    assert await ids(shop, here, filters={"count": {"!IN": [1, None]}}) == []
+    assert await ids(shop, here, filters={"count": {"!IN": []}}) == [1, 2, 3]
+    assert await ids(shop, here, filters={"count": {"IN": []}}) == []
+    assert await ids(shop, here, filters={"count": None}) == [3]
+    assert await ids(shop, here, sort=["count"]) == [1, 2, 3]
+    assert await ids(shop, here, sort=["-count"]) == [3, 2, 1]
+
+
+async def test_rows_and_joined_rows_of_another_instance_are_not_there(shop: Shop) -> None:
+    theirs = await shop.stock([thing(name="secret", maker=1)], [{"name": "secret", "size": 1}])
+    here = await shop.stock([thing(name="own", maker=1)])
+    wide = {"1": ["OR", {"name": "secret"}, {"maker.name": "secret"}, {"ID": {"!=": 0}}]}
+    assert await shop.ask(here, {"fields": ["name", "maker.name"], "filters": wide}) == [{"name": "own", "maker.name": None}]
+    assert await shop.ask(theirs, {"filters": {"maker.name": "secret"}, "count": True}) == 1
+
+
+async def test_a_pattern_that_never_ends_is_refused_and_nobody_waits_for_it(shop: Shop) -> None:
+    here = await shop.stock([thing(name="a" * 10_000, count=ix) for ix in range(50)])
+    endless = {"filters": {"name": {"~": r"^(a*)*(a*)*\1\2b$"}}}
+    began = time.monotonic()
+    asking = asyncio.gather(*(shop.refusal(endless, here) for _ in range(2)))
+    await asyncio.sleep(0.2)
+    assert await ids(shop, here, filters={"count": 7}) == [8]
+    served = time.monotonic() - began
+    refusals = await asking
+    assert served < SEARCH_TIMEOUT_MS / 1000
+    assert time.monotonic() - began < QUICK_S
+    assert {refusal.reason for refusal in refusals} == {"query_too_costly"}
+
+
+async def test_a_bad_pattern_is_named_though_no_row_is_looked_at(shop: Shop) -> None:
+    empty = await shop.stock([])
+    for pattern in ("(a", "a{2,1}", "[", "*"):
+        refusal = await shop.refusal({"filters": {"count": 1, "name": {"~": pattern}}}, empty)
+        assert [(field.path, field.reason) for field in refusal.fields] == [("name", "bad_pattern")]
+    huge = await shop.refusal({"filters": {"name": {"~": "(((a{1,200}){1,200}){1,200}){1,200}"}}}, empty)
+    assert huge.reason in ("invalid_fields", "query_too_costly")
+
+
+async def test_the_longest_list_that_is_taken_is_answered(shop: Shop) -> None:
+    here = await shop.stock([thing(count=1)])
+    assert await ids(shop, here, filters={"count": {"IN": list(range(IN_MAX))}}) == [1]

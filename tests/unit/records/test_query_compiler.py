@@ -1,0 +1,95 @@
+"""Whatever a query says, the statement made of it has declared names and parameters only."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.contracts.inventory.items import ITEMS
+from libs.domain.errors import DomainError
+from libs.records.query.compile import FIELDS_MAX, SORT_MAX, compile_query
+from libs.records.query.conditions import CONDITIONS_MAX, GROUP_DEPTH_MAX, IN_MAX, PATTERNS_MAX
+
+HOSTILE = "Xx'\";--$1 {inventory.articles} t"
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([HOSTILE, "AND", "ID", "name", "=", "IN"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["ID", "name", "=", "IN", "1", HOSTILE]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+PARAMETERS = st.sampled_from(["fields", "filter", "filters", "sort", "limit", "offset", "count", "distinct", "query", "expand"])
+
+
+def refused(**asked: Any) -> dict[str, str]:
+    with pytest.raises(DomainError) as refusal:
+        compile_query(ITEMS, asked)
+    return {fault.path: fault.reason for fault in refusal.value.fields}
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@given(asked=st.dictionaries(PARAMETERS, ANYTHING, max_size=4))
+def test_any_json_is_compiled_or_refused(asked: dict[str, Any]) -> None:
+    try:
+        compiled = compile_query(ITEMS, asked)
+    except DomainError as refusal:
+        if not refusal.fields:
+            raise
+        return
+    assert "Xx" not in compiled.statement.text
+    numbers = {int(number) for number in re.findall(r"\$(\d+)", compiled.statement.text)}
+    assert numbers == set(range(1, len(compiled.arguments) + 2))
+
+
+def test_values_are_parameters_and_equal_shapes_are_one_statement() -> None:
+    one, other = (compile_query(ITEMS, {"filters": {"name": name, "ID": [ix]}, "limit": ix}) for ix, name in enumerate((HOSTILE, "x"), 1))
+    assert one.statement is other.statement
+    assert one.arguments == (HOSTILE, [1], 1, 0)
+
+
+def test_aliases_name_rows_and_never_reach_the_statement() -> None:
+    compiled = compile_query(ITEMS, {"fields": {HOSTILE: "name", "0": "ID"}})
+    assert compiled.names == (HOSTILE, "ID")
+    assert HOSTILE not in compiled.statement.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "faults"),
+    [
+        ({"fields": ["ID"] * (FIELDS_MAX + 1)}, {"fields": "too_many"}),
+        ({"sort": ["ID"] * (SORT_MAX + 1)}, {"sort": "too_many"}),
+        ({"filters": {"ID": {"IN": [1] * (IN_MAX + 1)}}}, {"ID": "too_many"}),
+        ({"filters": [["AND", *[{"ID": 1}] * (CONDITIONS_MAX + 1)]][0]}, {"ID": "too_many"}),
+        ({"filters": {"1": ["AND", *[{"name": {"~": "a"}}] * (PATTERNS_MAX + 1)]}}, {"name": "too_many_patterns"}),
+        ({"query": "a " * 11}, {"query": "too_many"}),
+        ({"query": "a" * 300}, {"query": "too_long"}),
+        ({"filters": {"name": "x" * 2_000}}, {"name": "too_long"}),
+        ({"filters": {"name": "a\0"}}, {"name": "unprintable"}),
+        ({"filters": {"sellingprice": "1,5", "ID": 1.5}}, {"sellingprice": "expected_number", "ID": "expected_integer"}),
+        ({"filters": 7, "fields": 7, "sort": 7}, {"filters": "expected_object", "fields": "expected_list", "sort": "expected_list"}),
+        ({"limit": -1, "offset": "x"}, {"limit": "out_of_range", "offset": "expected_integer"}),
+    ],
+)  # fmt: skip
+def test_every_limit_and_type_is_checked(asked: dict[str, Any], faults: dict[str, str]) -> None:
+    assert refused(**asked) == faults
+
+
+def test_groups_nest_as_deep_as_they_may() -> None:
+    deep: Any = {"ID": 1}
+    for _ in range(GROUP_DEPTH_MAX):
+        deep = ["NOT", deep]
+    compile_query(ITEMS, {"filters": deep})
+    assert refused(filters=["NOT", deep]) == {"filters": "nested_too_deep"}
+
+
+def test_a_list_of_texts_that_begins_with_a_word_is_no_group() -> None:
+    assert compile_query(ITEMS, {"filters": {"name": ["OR", "AND"]}}).arguments[0] == ["OR", "AND"]
