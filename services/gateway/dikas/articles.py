@@ -12,7 +12,8 @@ from msgspec import UNSET, UnsetType
 
 from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP, ArticleOption
 from libs.domain.errors import FieldError, invalid, not_found
-from libs.records.lists import SEARCH_MAX_CHARS, VALUE_MAX_CHARS, Listing
+from libs.records.lists import VALUE_MAX_CHARS, Listing
+from libs.records.wanted import SEARCH_MAX_CHARS
 from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes

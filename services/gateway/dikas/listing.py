@@ -16,13 +16,13 @@ from libs.records.lists import (
     PAGE_MAX_ROWS,
     PAGE_ROWS,
     PAGES_MAX,
-    SEARCH_MAX_CHARS,
     SYSTEM_ORDER,
     TIMES,
     Listing,
     can_filter,
     can_sort,
 )
+from libs.records.wanted import SEARCH_MAX_CHARS
 from libs.runtime.records import Moment
 from services.gateway.dikas.call import Call, moment_of
 from services.gateway.dikas.names import dialect_name

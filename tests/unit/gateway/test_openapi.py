@@ -177,9 +177,9 @@ def test_an_unknown_thing_is_noticed() -> None:
 
 
 def test_handlers_read_parameters_by_their_declarations_only() -> None:
-    """What reads the query elsewhere than in ``call`` is documented nowhere."""
+    """What reads the query elsewhere than in ``call`` is documented nowhere. The ERP's dialect has a page of its own."""
     for file in sorted(Path(openapi.__file__).parent.rglob("*.py")):
-        if file.name != "call.py":
+        if file.name != "call.py" and file.parent.name != "zeyos":
             reads = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute) and node.attr == "query"]
             own = [node for node in reads if isinstance(node.value, ast.Attribute) and node.value.attr == "request"]
             assert not own, file.name
