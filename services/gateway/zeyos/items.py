@@ -10,28 +10,28 @@ from typing import Any, Final
 import msgspec
 
 from libs.contracts.inventory.items import ITEMS
-from libs.contracts.inventory.records import ARTICLE
+from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP
 from libs.domain.errors import DomainError, FieldError, Kind, conflict, invalid, not_found, unavailable
 from libs.domain.etags import etag
-from libs.domain.ids import command_id
 from libs.domain.records import RecordView
 from libs.domain.resources import Column, ColumnType
-from libs.records.lists import Listing
 from libs.records.query.compile import is_count
 from libs.records.query.conditions import shown
 from libs.records.query.values import value_of
 from libs.records.wanted import Wrong
-from libs.runtime.records import Count
+from libs.runtime.records import ByKey
 from libs.runtime.resources import Asked, ById, Found
 from services.gateway import limits
 from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH
 from services.gateway.dikas.records import Gone
 from services.gateway.zeyos import bodies
 from services.gateway.zeyos.serve import Json, Rows
 
 SERVICE: Final = "inventory"
 GROUP: Final = "ERP"  # the article group of items that were created here
+GROUPS_MAX: Final = 50  # that were deleted one after the other
 IGNORED: Final = ("lastmodified",)  # clients send back what they read
 NOT_OFFERED: Final = ("expand", "extdata", "tags")
 # how the dialect calls the fields of an article
@@ -185,23 +185,32 @@ async def _tax_class(call: Call, rate: Decimal) -> int:
 
 
 async def _group(call: Call) -> str:
-    """The oldest group of that name; made when there is none. Two who make it at the same moment make one."""
-    named = Listing(filters={"name": GROUP}, sort=("id",), page=1, page_size=1)
-    async for views in call.stream(SERVICE, "article_group.list", named, RecordView):
-        for view in views:
-            return view.key
-    count = await call.query(SERVICE, "article_group.count", named, Count)
-    made, _ = await call.services.command(
-        SERVICE,
-        "article_group.create",
-        {"values": {"name": GROUP}},
-        RecordView,
-        principal=call.principal,
-        id=command_id(call.principal.instance, call.principal.user, "group of items", str(count.position)),
-        at=call.at,
-        trace=call.trace,
-    )
-    return made.key
+    """The group that items are made in; made when there is none. Its key is known beforehand, so two who make it at the same moment make
+    one; when somebody deleted it, the next key is taken."""
+    for number in range(1, GROUPS_MAX + 1):
+        key = f"{ARTICLE_GROUP.prefix}_erp{number}"
+        if await _is_group(call, key):
+            return key
+        try:
+            body = {"key": key, "values": {"name": GROUP}}
+            await call.command(SERVICE, "article_group.create", body, RecordView)
+        except DomainError as error:
+            if error.reason != "already_exists":
+                raise
+            if not await _is_group(call, key):
+                continue
+        return key
+    raise conflict("too_many_records", max=GROUPS_MAX)
+
+
+async def _is_group(call: Call, key: str) -> bool:
+    try:
+        await call.query(SERVICE, "article_group.get", ByKey(key), RecordView)
+    except DomainError as error:
+        if error.reason != "article_group_not_found":
+            raise
+        return False
+    return True
 
 
 def _refuse_parameters(call: Call) -> None:
@@ -214,11 +223,11 @@ _ALL: Final = "/{instance}/api/v1/items"
 _ONE: Final = "/{instance}/api/v1/items/{ID}"
 _READ: Final = ("inventory.items.get",)
 _RATE: Final = ("inventory.tax_class.of_rate",)
-_GROUP: Final = ("inventory.article_group.list", "inventory.article_group.count", "inventory.article_group.create")
+_GROUP: Final = ("inventory.article_group.get", "inventory.article_group.create")
 ROUTES: Final = (
     Route("POST", _ALL, "items", list_, asks=("inventory.items.list", "inventory.items.count")),
     Route("PUT", _ALL, "items", create, status=201, asks=("inventory.article.create", *_READ, *_RATE, *_GROUP)),
-    Route("GET", _ONE, "items", get, asks=_READ),
-    Route("PATCH", _ONE, "items", update, asks=("inventory.article.change", *_READ, *_RATE)),
-    Route("DELETE", _ONE, "items", delete, status=204, asks=("inventory.article.delete", *_READ)),
+    Route("GET", _ONE, "items", get, asks=_READ, params=(IF_NONE_MATCH,)),
+    Route("PATCH", _ONE, "items", update, asks=("inventory.article.change", *_READ, *_RATE), params=(IF_MATCH,)),
+    Route("DELETE", _ONE, "items", delete, status=204, asks=("inventory.article.delete", *_READ), params=(IF_MATCH,)),
 )

@@ -20,6 +20,7 @@ from libs.runtime.logs import traced
 from services.gateway import limits
 from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route, bearer
+from services.gateway.dikas.params import IF_NONE_MATCH
 from services.gateway.identity import Identities
 from services.gateway.zeyos import plain
 
@@ -103,7 +104,7 @@ def _answered(call: Call, answer: Json) -> web.Response:
     reads = call.request.method in _READS
     if call.tag:
         call.headers["ETag"] = whole = f'"{call.tag}"'
-        if reads and tags.has_already(call, whole):
+        if reads and IF_NONE_MATCH in call.route.params and tags.has_already(call, whole):
             return web.Response(status=304, headers=_headers(call))
     if call.request.method == "HEAD" or not answer.body:
         return web.Response(status=204, headers=_headers(call))

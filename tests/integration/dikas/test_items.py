@@ -84,6 +84,10 @@ async def test_items_made_here_share_a_group_of_their_own(inn: Inn, erp: Erp) ->
     articles = done(await till.get("articles", params={"groupId": group["id"]}))
     assert sorted(one["name"] for one in articles) == [f"Neu {ix}" for ix in range(4)]
     assert all(one["taxClass"] == 2 for one in articles)  # no rate is a rate of 0
+    for row in await erp.list(filters={"name": {"~": "^Neu"}}):
+        assert (await erp.ask("DELETE", f"api/v1/items/{row['ID']}")).status == 204
+    done(await till.delete(f"article-groups/{group['id']}"))
+    assert (await erp.ask("PUT", "api/v1/items", {"name": "Danach"})).status == 201
 
 
 # --- the query language -------------------------------------------------------------------------------------------------------
@@ -161,10 +165,13 @@ async def test_hostile_queries_get_an_answer_and_nothing_else(shared_erp: Erp) -
         assert await shared_erp.list(filters={"name": {"~~": quoted.rstrip("\\")}}) == []
         assert len(await shared_erp.list(fields={quoted: "name"})) == 5
         await shared_erp.ask("GET", f"api/v1/items/{quoted.replace('%', '')}")
-    catastrophe = await shared_erp.ask("POST", "api/v1/items", {"filters": {"name": {"~": r"^(((.{0,200}){0,200}){0,200})\1\2\3x$"}}})
-    assert catastrophe.status == 400
-    assert re.search("too costly|too long|2000 ms|valid pattern", catastrophe.text)
     assert await shared_erp.list(count=True) == {"count": 5}
+
+
+async def test_a_catastrophic_pattern_is_stopped(erp: Erp) -> None:
+    await erp.ask("PUT", "api/v1/items", {"name": "lang", "description": "a" * 1_001})
+    said = await erp.refused(filters={"description": {"~": r"^(a*)(a*)(a*)(a*)\1\2\3\4$"}})
+    assert said == "Bad Request: The query took more than 2000 ms; use simpler patterns or narrower filters"
 
 
 async def test_numbers_out_of_every_range_name_nothing(shared_erp: Erp) -> None:
