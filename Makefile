@@ -37,7 +37,7 @@ lint: setup ## ruff, mypy and the one-way dependencies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure sales per second beside a bare floor
+bench: setup ## measure sales, evenings, closes and uploads beside a bare floor
 	$(BIN)/python -m tests.bench
 
 soak: setup ## kill and starve it for long; SEED=7 repeats a run

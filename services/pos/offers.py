@@ -11,25 +11,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from libs.contracts.inventory.tables import TABLES
 from services.pos.settings import Settings, business_day
 
-TEMPLATE_COLUMNS: Final = ("key", "name", "is_mandatory", "min_choices", "max_choices", "options", "is_active")
+TEMPLATE_COLUMNS: Final = TABLES["option_templates"]
 GROUP_COLUMNS: Final = ("key", "parent_key")
-RULE_COLUMNS: Final = (
-    "key",
-    "id",
-    "article_key",
-    "group_key",
-    "area_key",
-    "weekdays",
-    "time_from",
-    "time_to",
-    "starts_on",
-    "ends_on",
-    "change_amount",
-    "change_percent",
-    "is_active",
-)
+RULE_COLUMNS: Final = TABLES["price_rules"]
 GROUP_LEVELS_MAX: Final = 20
 CENT: Final = Decimal("0.01")
 ALL_PERCENT: Final = Decimal(100)
