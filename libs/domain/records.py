@@ -6,44 +6,56 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from libs.domain.events import Event, event
+from libs.domain.rules import Rule, When
 
 TEXT_MAX_CHARS = 10_000
 LIST_MAX_ITEMS = 200
 INT32_MAX = 2**31 - 1
+# names of fields that SQL reserves, or that every query table has for itself
+SQL_WORDS: Final = frozenset({"default", "from", "group", "index", "key", "order", "position", "to", "user", "version"})
 
 
 class FieldType(StrEnum):
     TEXT = "text"
     INTEGER = "integer"
+    LONG = "long"  # 64 bits; times are seconds since 1970
     DECIMAL = "decimal"
     BOOLEAN = "boolean"
     DATE = "date"
     REFERENCE = "reference"  # the key of another record
-    LIST = "list"  # of a struct, kept as JSON
+    ID = "id"  # the ID of a row of any resource, of this service or another
+    LIST = "list"  # of a struct or of single values, kept as JSON
+    JSON = "json"  # whatever a client keeps there: an object or a list
 
 
 PYTHON: Mapping[FieldType, Any] = {
     FieldType.TEXT: str,
     FieldType.INTEGER: int,
+    FieldType.LONG: int,
     FieldType.DECIMAL: Decimal,
     FieldType.BOOLEAN: bool,
     FieldType.DATE: date,
     FieldType.REFERENCE: str,
+    FieldType.ID: int,
+    FieldType.JSON: Any,
 }
 POSTGRES: Mapping[FieldType, str] = {
     FieldType.TEXT: "text",
     FieldType.INTEGER: "int",
+    FieldType.LONG: "bigint",
     FieldType.DECIMAL: "numeric",
     FieldType.BOOLEAN: "boolean",
     FieldType.DATE: "date",
     FieldType.REFERENCE: "text",
+    FieldType.ID: "bigint",
     FieldType.LIST: "jsonb",
+    FieldType.JSON: "jsonb",
 }
 
 
@@ -51,6 +63,9 @@ class OnDelete(StrEnum):
     """What becomes of a referring record when the record it refers to is deleted."""
 
     RESTRICT = "restrict"  # the delete is refused
+    DELETE = "delete"  # it goes too
+    CLEAR = "clear"  # it loses the reference
+    KEEP = "keep"  # it keeps the reference
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +73,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     points to (same service; every item of a list of texts may be one); ``known_in`` a ``service.table.column`` in which the value must
     occur; ``item`` the struct of a list, ``item_fields`` what its fields may hold, ``max_items`` how many there may be; ``choices`` the
     values an integer or the items of a list may take. ``unique`` within the instance, in a list's item within the list. ``searchable``:
-    lists are searched in it and sort by it as people do. ``inherited``: without a value, that of the nearest record above holds."""
+    lists are searched in it and sort by it as people do. ``inherited``: without a value, that of the nearest record above holds.
+
+    Of ERP records: an ``ID`` ``refers`` to a resource by its name (``accounts``), or to the one that the field ``refers_by`` names.
+    ``choice_names``: what the choices mean; ``single_line``: a text without line breaks; ``pattern``: what a text that is not empty must
+    match as a whole; ``fixed``: never changed after creation; ``moment``: a LONG that is a time; ``on_create``: ``now`` or ``user``, the
+    value without one; ``file``: an ID of ``binfiles`` that is written as content; ``as_text``: JSON that is shown as a text unless a
+    client wants it expanded."""
 
     name: str
     type: FieldType
@@ -79,6 +100,20 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     max_items: int = LIST_MAX_ITEMS
     searchable: bool = False
     inherited: bool = False
+    refers_by: str = ""
+    choice_names: Mapping[int, str] = msgspec.field(default_factory=dict)
+    single_line: bool = False
+    pattern: str = ""
+    fixed: bool = False
+    moment: bool = False
+    on_create: Literal["", "now", "user"] = ""
+    file: bool = False
+    as_text: bool = False
+
+    @property
+    def column(self) -> str:
+        """Its column in the query table: its name, unless SQL means something else by it."""
+        return f"{self.name}_" if self.name in SQL_WORDS else self.name
 
     @property
     def python(self) -> Any:
@@ -92,22 +127,50 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return POSTGRES[self.type]
 
 
+class Unique(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields that no two records of an instance have alike. A record with null in one of them counts only with ``nulls``; one for which
+    ``unless`` holds never does. ``blank``: an empty text counts too. ``unordered``: (a, b) is the same as (b, a)."""
+
+    fields: tuple[str, ...]
+    fold: bool = False
+    nulls: bool = False
+    blank: bool = False
+    unordered: bool = False
+    unless: When | None = None
+
+
 class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of record. Its streams, commands and events begin with ``name``; keys with ``prefix``; ``permission`` guards writing.
     ``revision``: of its query table; ``version``: of its events, raised when fields are added. ``above`` names the reference to the
-    record that inherited fields come from; ``most`` bounds how many an instance may have (0: no bound)."""
+    record that inherited fields come from; ``most`` bounds how many an instance may have (0: no bound).
+
+    Of ERP records: ``resource`` is their name there, their key is their ID, and rights are those of the ERP. ``read``, ``write``: any of
+    these permissions suffices, the latter for writing; none means everybody, ``write`` None that no client writes. ``creator_writes``:
+    only who made a row writes it. ``parents``: the references whose rows decide who sees and writes a row, all of them or with
+    ``any_parent`` the one that is set. ``tags``, ``extdata``: clients may put those on a row. ``stamped``: it shows when it changed."""
 
     name: str
     service: str
     table: str
-    prefix: str
-    permission: str
     fields: tuple[Field, ...]
+    prefix: str = ""
+    permission: str = ""
     indexes: tuple[tuple[str, ...], ...] = ()
     revision: int = 1
     version: int = 1
     above: str = ""
     most: int = 0
+    resource: str = ""
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] | None = ()
+    creator_writes: bool = False
+    parents: tuple[str, ...] = ()
+    any_parent: bool = False
+    uniques: tuple[Unique, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    tags: bool = False
+    extdata: bool = False
+    stamped: bool = True
 
     def field(self, name: str) -> Field:
         return next(field for field in self.fields if field.name == name)
