@@ -98,6 +98,20 @@ class Lookup(Protocol):
         """Whether any row of ``service.table`` has ``key`` in ``column``; ``listed``: among those in a column of lists."""
         ...
 
+    async def referrers(
+        self, table: str, column: str, instance: int, ids: Sequence[int], limit: int, *, by: str = "", named: str = ""
+    ) -> list[int]:
+        """IDs of rows of ``service.table`` that have one of these in ``column``, at most ``limit``; ``by``: and ``named`` in that one."""
+        ...
+
+    async def fetch(self, statement: Any, instance: int, *arguments: Any) -> list[Any]:
+        """The rows of a statement on query tables."""
+        ...
+
+    async def draw(self, name: str, instance: int) -> int:
+        """The next ID of a series: unique, not gapless."""
+        ...
+
 
 class CommandType(msgspec.Struct, frozen=True):
     """A command a service accepts, as ``cmd.<service>.<name>``.

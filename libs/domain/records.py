@@ -43,7 +43,7 @@ PYTHON: Mapping[FieldType, Any] = {
     FieldType.DATE: date,
     FieldType.REFERENCE: str,
     FieldType.ID: int,
-    FieldType.JSON: Any,
+    FieldType.JSON: str,  # as its text, so that numbers stay what they are
 }
 POSTGRES: Mapping[FieldType, str] = {
     FieldType.TEXT: "text",
@@ -55,7 +55,7 @@ POSTGRES: Mapping[FieldType, str] = {
     FieldType.REFERENCE: "text",
     FieldType.ID: "bigint",
     FieldType.LIST: "jsonb",
-    FieldType.JSON: "jsonb",
+    FieldType.JSON: "text",
 }
 
 
@@ -172,8 +172,18 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     extdata: bool = False
     stamped: bool = True
 
+    @property
+    def kept(self) -> tuple[Field, ...]:
+        """All fields of its events: those declared, and what clients may put on any row of this type."""
+        return (*self.fields, *((EXTDATA,) if self.extdata else ()), *((TAGS,) if self.tags else ()))
+
     def field(self, name: str) -> Field:
-        return next(field for field in self.fields if field.name == name)
+        return next(field for field in self.kept if field.name == name)
+
+
+TAGS_MAX: Final = 100
+EXTDATA: Final = Field(name="extdata", type=FieldType.JSON, doc="names and values that clients keep with a row")
+TAGS: Final = Field(name="tags", type=FieldType.LIST, item=str, max_items=TAGS_MAX, doc="words that clients keep with a row")
 
 
 class RecordEvents(msgspec.Struct, frozen=True):
@@ -184,10 +194,10 @@ class RecordEvents(msgspec.Struct, frozen=True):
 
 def record_events(record: RecordType, module: str) -> RecordEvents:
     """Declares ``<name>.created`` (every field that has a value), ``.changed`` (only what changed; null clears) and ``.deleted``.
-    A created record draws its ``ID`` from the series of its type."""
+    A created record draws its ``ID`` from the series of its type, unless its key is its ID."""
     title = "".join(part.capitalize() for part in record.name.split("_"))
-    optional = [(field.name, field.python | None | UnsetType, UNSET) for field in record.fields]
-    series = f"id.{record.name}"
+    optional = [(field.name, field.python | None | UnsetType, UNSET) for field in record.kept]
+    series = f"id.{record.name}" if record.prefix else None
     created = msgspec.defstruct(
         f"{title}Created", optional, bases=(Event,), module=module, frozen=True, kw_only=True, omit_defaults=True,
         namespace={"series": lambda self: series, "__doc__": f"A record of type {record.name} was made."},

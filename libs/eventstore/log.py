@@ -215,6 +215,10 @@ class Log:
             found[row["ix"] - 1] = row["stream"]
         return found
 
+    async def lease(self, instance: int, name: str, count: int) -> int:
+        """The last of ``count`` IDs that nobody else gets."""
+        return int((await self._read("lease_ids", instance, name, count))[0]["last"])
+
     async def close_instance(self, instance: int) -> None:
         """No command of this instance is appended any more."""
         await self._read("close_instance", instance)

@@ -29,6 +29,7 @@ PAGE_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
 NUL = "\x00"
 
+_COMPARED = {"key": "t.key = k.key", "id": "t.id = k.key::bigint"}  # how rows are looked up by a column: those that are indexed
 _TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
 _ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
 _BY_ITSELF = re.compile(r"\b\w+\.\w+_r\d+\b")  # a revision's own table
@@ -78,6 +79,7 @@ class Tables:
         self._names: dict[tuple[str, str], str] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
+        self._referrers: dict[tuple[str, str, str], Statement] = {}
         self._summaries = asyncio.Semaphore(SUMMARIES_AT_ONCE_MAX)
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE_MAX)
 
@@ -239,6 +241,20 @@ class Tables:
             statement = self._references[table, column] = Statement(text)
         return await self.fetch_one(statement, instance, key) is not None
 
+    async def referrers(
+        self, table: str, column: str, instance: int, ids: Sequence[int], limit: int, *, by: str = "", named: str = ""
+    ) -> list[int]:
+        """IDs of rows of ``service.table`` that have one of these in ``column``, at most ``limit``; ``by``: and ``named`` in that one."""
+        service, name = table.split(".")
+        statement = self._referrers.get((table, column, by))
+        if statement is None:
+            also = f" and t.{by} = $4" if by else ""
+            statement = self._referrers[table, column, by] = Statement(
+                f"select t.id from {{{service}.{name}}} t where t.instance = $1 and t.{column} = any($2::bigint[]){also} "
+                "order by t.id limit $3"
+            )
+        return [row["id"] for row in await self.fetch(statement, instance, list(ids), limit, *([named] if by else []))]
+
     def rows(
         self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
     ) -> Awaitable[Mapping[str, Sequence[Any]]]:
@@ -260,7 +276,7 @@ class _Gathered:
         self._text = (
             f"select k.ix::int as ix, k.key as asked, {', '.join('t.' + column for column in columns)} "
             "from unnest($1::int[], $2::text[]) with ordinality k(instance, key, ix) "
-            f"join {{{service}.{name}}} t on t.instance = k.instance and t.{by if by == 'key' else by + '::text'} = k.key"
+            f"join {{{service}.{name}}} t on t.instance = k.instance and {_COMPARED.get(by, f't.{by}::text = k.key')}"
         )
         self._waiting: list[tuple[int, Sequence[str], asyncio.Future[dict[str, list[Any]]]]] = []
         self._task: asyncio.Task[None] | None = None

@@ -49,14 +49,14 @@ def named_values(data: Event) -> dict[str, Any]:
 
 
 def aggregate(record: RecordType, events: RecordEvents) -> Aggregate[RecordState]:
-    blank = {field.name: field.default for field in record.fields}
+    blank = {field.name: field.default for field in record.kept}
     prefix = len(record.name) + 1
 
     def evolve(state: RecordState, event: Recorded) -> RecordState:
         if isinstance(event.data, events.created):
             return RecordState(
                 key=event.stream[prefix:],
-                id=event.number or 0,
+                id=event.number or int(event.stream[prefix:]),
                 version=event.version,
                 creator=event.actor,
                 created_at=event.at,

@@ -17,9 +17,15 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 KEY_MAX_CHARS = 64
 _KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{KEY_MAX_CHARS}}}")
 DEFAULT_HIGH = Decimal(10) ** 9
+JSON_MAX_BYTES = 100_000
+_plain = msgspec.json.Decoder(float_hook=Decimal)
+_written = msgspec.json.Encoder(decimal_format="number")
 _WRONG_TYPE: Mapping[FieldType, str] = {
     FieldType.TEXT: "expected_text",
     FieldType.INTEGER: "expected_integer",
+    FieldType.LONG: "expected_integer",
+    FieldType.ID: "expected_integer",
+    FieldType.JSON: "expected_json",
     FieldType.DECIMAL: "expected_number",
     FieldType.BOOLEAN: "expected_boolean",
     FieldType.DATE: "expected_date",
@@ -44,7 +50,7 @@ def is_key(value: str) -> bool:
 def accept(record: RecordType, given: Mapping[str, Any], *, create: bool, also: tuple[FieldError, ...] = ()) -> dict[str, Any]:
     """The given values as the record keeps them. Raises DomainError ``invalid`` naming every field at fault, those in ``also``
     (found by look-ups) too unless they are wrong in themselves."""
-    known = {field.name: field for field in record.fields}
+    known = {field.name: field for field in record.kept}
     errors = [FieldError(name, "unknown_field") for name in given if name not in known]
     accepted: dict[str, Any] = {}
     for name, field in known.items():
@@ -82,8 +88,12 @@ def _text(field: Field, value: Any) -> str:
         raise _Wrong("required")
     if len(text) > field.max_chars:
         raise _Wrong("too_long", max=field.max_chars)
-    if UNPRINTABLE.search(text):
+    if UNPRINTABLE.search(text) or (field.single_line and "\n" in text):
         raise _Wrong("unprintable")
+    if text and field.pattern and not re.fullmatch(field.pattern, text):
+        raise _Wrong("malformed", detail=field.pattern)
+    if field.choices and text not in field.choices:
+        raise _Wrong("not_allowed", allowed=", ".join(map(str, field.choices)))
     return text
 
 
@@ -127,6 +137,20 @@ def _reference(_: Field, value: Any) -> str:
     if not is_key(value):
         raise _Wrong("not_a_key")
     return value
+
+
+def _json(_: Field, value: Any) -> str:
+    """Kept as its text, so that it is given back digit by digit."""
+    if isinstance(value, str):
+        value = _plain.decode(value)
+    if not isinstance(value, Mapping | list | tuple):
+        raise _Wrong("expected_json")
+    written = _written.encode(value)
+    if len(written) > JSON_MAX_BYTES:
+        raise _Wrong("too_long", max=JSON_MAX_BYTES)
+    if b"\\u0000" in written:
+        raise _Wrong("unprintable")
+    return written.decode()
 
 
 def _list(field: Field, value: Any) -> tuple[Any, ...]:
@@ -180,6 +204,9 @@ def _require_distinct(inner: Field, items: list[Any]) -> None:
 _CHECKS: Mapping[FieldType, Any] = {
     FieldType.TEXT: _text,
     FieldType.INTEGER: _integer,
+    FieldType.LONG: _integer,
+    FieldType.ID: _integer,
+    FieldType.JSON: _json,
     FieldType.DECIMAL: _decimal,
     FieldType.BOOLEAN: _boolean,
     FieldType.DATE: _date,

@@ -8,14 +8,17 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.contracts.resources import RESOURCES
+from libs.domain.access import Access
 from libs.domain.errors import not_found
-from libs.domain.records import INT32_MAX
+from libs.domain.fields import INT64_MAX
 from libs.domain.resources import Resource
-from libs.projections.tables import PAGE_ROWS, Statement
-from libs.records.query.compile import Compiled, compile_query
+from libs.projections.tables import PAGE_ROWS
+from libs.records.access import access_of, require_read
+from libs.records.query.compile import Cell, Compiled, compile_query, compile_row
+from libs.records.rendering import encode_row, shown
 from libs.runtime.service import Ask, Query
 
-_encoder: Final = msgspec.json.Encoder(decimal_format="number")
 _queries: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
@@ -26,11 +29,16 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class ById(msgspec.Struct, frozen=True):
+    """``extdata``, ``tags``: show those too; ``expand``: columns to be shown as what they hold."""
+
     id: int
+    extdata: bool = False
+    tags: bool = False
+    expand: tuple[str, ...] = ()
 
 
 class Found(msgspec.Struct, frozen=True):
-    """One row: ``key`` and ``version`` are its record's, ``row`` is JSON."""
+    """One row: ``version`` is its record's, and ``key`` if it has one; ``row`` is JSON."""
 
     key: str
     id: int
@@ -39,42 +47,49 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class ResourceReads:
-    """The queries of one resource."""
+    """The queries of one resource. Everybody reads what their rights in the ERP let them see."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
-        whole = compile_query(resource, {})
-        self._names = whole.names
-        shown = ", ".join(f"{column.sql.replace('@', 't')} as c{ix}" for ix, column in enumerate(resource.columns))
-        self._by_id = Statement(f"select t.key, t.id, t.version, {shown} from {{{resource.table}}} t where t.instance = $1 and t.id = $2")
 
     def queries(self) -> tuple[Query, ...]:
-        name, permission = self._resource.name, self._resource.permission
+        name = self._resource.name
         return (
-            Query(f"{name}.list", Asked, self.listed, permission, stream=True),
-            Query(f"{name}.count", Asked, self.count, permission),
-            Query(f"{name}.get", ById, self.get, permission),
+            Query(f"{name}.list", Asked, self.listed, stream=True),
+            Query(f"{name}.count", Asked, self.count),
+            Query(f"{name}.get", ById, self.get),
         )
 
     async def listed(self, ask: Ask) -> AsyncIterator[list[bytes]]:
-        """Raises ``invalid`` for what the query language does not know, ``query_too_costly``."""
-        compiled = compile_query(self._resource, _queries.decode(ask.body.query))
+        """Raises ``forbidden``, ``invalid`` for what the query language does not know, ``query_too_costly``."""
+        access = await self._access(ask)
+        compiled = compile_query(self._resource, _queries.decode(ask.body.query), RESOURCES, access)
         rows = await _searched(ask, compiled)
         for first in range(0, len(rows), PAGE_ROWS):
-            yield [_row(compiled.names, row) for row in rows[first : first + PAGE_ROWS]]
+            yield [_row(compiled.cells, row) for row in rows[first : first + PAGE_ROWS]]
 
     async def count(self, ask: Ask) -> int:
         """How many rows there are; of a query that does not say so too."""
+        access = await self._access(ask)
         asked: Mapping[str, Any] = {**_queries.decode(ask.body.query), "count": True}
-        rows = await _searched(ask, compile_query(self._resource, asked))
+        rows = await _searched(ask, compile_query(self._resource, asked, RESOURCES, access))
         return int(rows[0][0])
 
     async def get(self, ask: Ask) -> Found:
-        id_ = ask.body.id
-        row = await ask.tables.fetch_one(self._by_id, ask.instance, id_) if 0 < id_ <= INT32_MAX else None
+        access = await self._access(ask)
+        body: ById = ask.body
+        asked = {"expand": list(body.expand), "extdata": body.extdata, "tags": body.tags}
+        compiled = compile_row(self._resource, body.id, asked, RESOURCES, access)
+        known = 0 < body.id <= INT64_MAX
+        row = await ask.tables.fetch_one(compiled.statement, ask.instance, *compiled.arguments) if known else None
         if row is None:
-            raise not_found("row_not_found", id=str(id_)[:20])
-        return Found(row["key"], row["id"], row["version"], _row(self._names, row, 3))
+            raise not_found("row_not_found", id=str(body.id)[:20])
+        return Found(row["key"], row["id"], row["version"], _row(compiled.cells, row, 3))
+
+    async def _access(self, ask: Ask) -> Access:
+        access = await access_of(ask.tables, ask.principal)
+        require_read(access, self._resource)
+        return access
 
 
 async def _searched(ask: Ask, compiled: Compiled) -> list[Any]:
@@ -87,5 +102,5 @@ async def _searched(ask: Ask, compiled: Compiled) -> list[Any]:
     )
 
 
-def _row(names: tuple[str, ...], row: Any, first: int = 0) -> bytes:
-    return _encoder.encode({name: row[first + ix] for ix, name in enumerate(names)})
+def _row(cells: tuple[Cell, ...], row: Any, first: int = 0) -> bytes:
+    return encode_row({cell.name: shown(cell.column, row[first + ix], expanded=cell.expanded) for ix, cell in enumerate(cells)})

@@ -39,6 +39,7 @@ from libs.projections.tables import Tables
 from libs.runtime import databases, logs
 from libs.runtime.config import Settings
 from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
+from libs.runtime.lookups import Lookups
 from libs.runtime.publishing import PublishedLog, render
 
 log = structlog.get_logger(__name__)
@@ -109,7 +110,7 @@ class Host:
         self.tables = Tables(self.read_dsn, service.name)
         self.batcher = Batcher(self.log)
         self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce)
-        self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, self.tables, self._appended)
+        self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, Lookups(self.tables, self.log), self._appended)
         self.connection: Connection
         self.server: Server
         self.live: Live

@@ -16,6 +16,7 @@ from libs.eventstore.migrate import migrate
 from libs.projections.projector import Projector
 from libs.projections.tables import Tables
 from libs.runtime.dispatcher import Dispatcher
+from libs.runtime.lookups import Lookups
 from libs.runtime.service import Ask, Query, Service
 from tests.conftest import Databases
 
@@ -32,7 +33,7 @@ class Running:
         self.batcher = Batcher(self.log)
         self.tables = Tables(databases.read, service.name)
         self.projector = Projector(databases.read, service.name, service.projections, self.log)
-        self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, self.tables, lambda _: None)
+        self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, Lookups(self.tables, self.log), lambda _: None)
         self._queries = {query.name: query for query in service.queries}
 
     async def command(self, name: str, body: Any, *, instance: int = 1, id: UUID | None = None, principal: Principal | None = None) -> Any:

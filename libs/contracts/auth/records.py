@@ -36,7 +36,10 @@ USER: Final = RecordType(
         Field(name="birth_place", type=FieldType.TEXT, max_chars=100),
         Field(name="start_date", type=FieldType.DATE),
         Field(name="end_date", type=FieldType.DATE, doc="the last day on which a login is possible"),
+        Field(name="nopublic", type=FieldType.BOOLEAN, default=False, doc="rows of the ERP without an owner are hidden"),
+        Field(name="apionly", type=FieldType.BOOLEAN, default=False, doc="only for programs: no login at a till"),
+        Field(name="contact", type=FieldType.ID, low=1, doc="the row of the ERP's contacts that tells more about this person"),
     ),
-    revision=2,
-    version=2,
+    revision=3,
+    version=3,
 )

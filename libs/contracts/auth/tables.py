@@ -6,5 +6,24 @@ from collections.abc import Mapping
 from typing import Final
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "users": ("key", "id", "username", "first_name", "last_name", "short_name", "is_active"),
+    "users": (
+        "key",
+        "id",
+        "username",
+        "first_name",
+        "last_name",
+        "short_name",
+        "is_active",
+        "email",
+        "end_date",
+        "contact",
+        "nopublic",
+        "apionly",
+        "created_at",
+        "changed_at",
+        "creator",
+        "roles",
+        "search_text",
+    ),
+    "logins": ("key", "at"),
 }

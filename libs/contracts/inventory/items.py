@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.contracts.inventory.records import ARTICLES
 from libs.domain.resources import Column, ColumnType, Join, Resource
 
 TODAY: Final = "(now() at time zone 'Europe/Berlin')::date"  # business days may begin later; rates change at new year
@@ -28,18 +27,12 @@ def _time(name: str, column: str, doc: str) -> Column:
     return Column(name=name, type=ColumnType.TIME, sql=f"floor(extract(epoch from @.{column}))::bigint", doc=doc)
 
 
-USERS: Final = Join(
-    table="auth.users",
-    on="@.key = t.creator",
-    columns=(
-        Column(name="ID", type=ColumnType.INTEGER, sql="@.id"),
-        Column(name="name", type=ColumnType.TEXT, sql="@.username"),
-    ),
-)
 ITEMS: Final = Resource(
     name="items",
     table="inventory.articles",
-    permission=ARTICLES,
+    type="article",
+    read=("inventory",),
+    keyed=True,
     columns=(
         Column(name="ID", type=ColumnType.INTEGER, sql="@.id", doc="the article's number, given out by Theke"),
         _text("barcode", "barcode", "EAN"),
@@ -75,7 +68,7 @@ ITEMS: Final = Resource(
         ),
         _number("weight", "weight", "kilograms per unit"),
     ),
-    joins={"creator": USERS},
+    joins={"creator": Join(resource="users", on="@.key = t.creator")},
     search="@.search_text",
 )
 # what items have in the ERP's own schema and articles do not

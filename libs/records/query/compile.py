@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from libs.domain.access import ALL, Access
 from libs.domain.errors import FieldError, invalid
 from libs.domain.resources import Column, ColumnType, Join, Resource
 from libs.projections.tables import Statement
 from libs.records.lists import statement
 from libs.records.query.conditions import Conditions, Pattern, Place, shown
 from libs.records.query.values import INT64_MAX
+from libs.records.query.visibility import visible
 from libs.records.wanted import Wrong, integer_of, search_patterns
 
 LIMIT_MAX: Final = 10_000
@@ -24,42 +26,67 @@ FIELDS_MAX: Final = 100
 SORT_MAX: Final = 10
 ALIAS_MAX_CHARS: Final = 100
 TRUE: Final = (True, 1, "1", "true")
-NOT_OFFERED: Final = ("export", "extdata", "tags")
+EXTRAS: Final = ("extdata", "tags")  # what rows may show besides their columns
+EXTENDED: Final = "extdata."  # how what clients keep with a row is named
+NO_RESOURCES: Final[Mapping[str, Resource]] = {}
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A column of what a query answers, and how it is called there."""
+
+    name: str
+    column: Column
+    expanded: bool = False
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """``arguments`` are those from $2 on; ``names``: what each column of a row is called; ``patterns``: the filters with patterns, regular
+    """``arguments`` are those from $2 on; ``cells``: what each column of a row is; ``patterns``: the filters with patterns, regular
     expressions among them are to be tried first; ``costly``: it reads every text there is."""
 
     statement: Statement
     arguments: tuple[Any, ...]
-    names: tuple[str, ...]
+    cells: tuple[Cell, ...]
     patterns: tuple[Pattern, ...] = ()
     costly: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(cell.name for cell in self.cells)
 
 
 def is_count(asked: Mapping[str, Any]) -> bool:
     return _truthy(asked.get("count"))
 
 
-def compile_query(resource: Resource, asked: Mapping[str, Any]) -> Compiled:
-    """Raises DomainError ``invalid`` naming what is wrong, all of it if possible. A query that counts gives one row, ``count``."""
-    return _Compiler(resource, asked).compiled()
+def compile_query(
+    resource: Resource, asked: Mapping[str, Any], resources: Mapping[str, Resource] = NO_RESOURCES, access: Access = ALL
+) -> Compiled:
+    """``resources``: those that may be joined; ``access``: of who asks. Raises DomainError ``invalid`` naming what is wrong, all of it if
+    possible. A query that counts gives one row, ``count``."""
+    return _Compiler(resource, asked, resources, access).compiled()
+
+
+def compile_row(
+    resource: Resource, id_: int, asked: Mapping[str, Any], resources: Mapping[str, Resource] = NO_RESOURCES, access: Access = ALL
+) -> Compiled:
+    """One row, if it is seen, behind its ``id``, ``version`` and ``key``; of ``asked`` count what it is to show besides its columns."""
+    return _Compiler(resource, asked, resources, access).row(id_)
 
 
 class _Compiler:
-    def __init__(self, resource: Resource, asked: Mapping[str, Any]) -> None:
+    def __init__(self, resource: Resource, asked: Mapping[str, Any], resources: Mapping[str, Resource], access: Access) -> None:
         self._resource = resource
         self._asked = asked
+        self._resources = resources
+        self._access = access
         self._faults: list[FieldError] = []
         self._joins: dict[str, Join] = {}
         self._conditions = Conditions(self._find, self._faults)
 
     def compiled(self) -> Compiled:
         distinct, counts = _truthy(self._asked.get("distinct")), is_count(self._asked)
-        self._faults += [FieldError(name, "not_offered") for name in NOT_OFFERED if _truthy(self._asked.get(name))]
-        self._refuse_expand()
         fields = {} if counts and not distinct else self._fields()
+        expanded = frozenset() if counts else self._expanded(fields)
         sort = () if counts else self._sort(fields, distinct)
         where = self._where()
         bounds = "" if counts else self._bounds()
@@ -67,8 +94,19 @@ class _Compiler:
             raise invalid(*self._faults)
         text = self._text(fields, sort, where, bounds, distinct=distinct, counts=counts)
         made = self._conditions
-        names = ("count",) if counts else tuple(fields)
-        return Compiled(statement(text), tuple(made.arguments), names, tuple(made.patterns), made.costly)
+        cells = (Cell("count", COUNT),) if counts else _cells(fields, expanded)
+        return Compiled(statement(text), tuple(made.arguments), cells, tuple(made.patterns), made.costly)
+
+    def row(self, id_: int) -> Compiled:
+        fields = self._fields()
+        expanded = self._expanded(fields)
+        if self._faults:
+            raise invalid(*self._faults)
+        columns = ", ".join(f"{place.sql} as c{ix}" for ix, place in enumerate(fields.values()))
+        key = "t.key" if self._resource.keyed else "''"
+        id_is, seen = self._conditions.parameter(id_, "bigint"), self._visible(self._resource, "t")
+        text = f"select t.id, t.version, {key} as key, {columns} from {self._tables()} where t.instance = $1 and t.id = {id_is} and {seen}"
+        return Compiled(statement(text), tuple(self._conditions.arguments), _cells(fields, expanded))
 
     def _text(
         self, fields: Mapping[str, Place], sort: tuple[tuple[Place, str], ...], where: str, bounds: str, *, distinct: bool, counts: bool
@@ -85,24 +123,44 @@ class _Compiler:
             return f"select count(*) from ({rows}) n"
         return rows + _ordered((f"min(r.o{places.index(place)})", way) for place, way in sort) + bounds
 
+    def _visible(self, resource: Resource, alias: str) -> str:
+        return visible(resource, alias, self._access, self._resources, self._conditions.parameter)
+
     # what is named
 
     def _find(self, path: str) -> Place | None:
         name, dot, further = path.partition(".")
         if not dot:
             return _place(self._resource.column(name), "t")
+        if path.startswith(EXTENDED) and self._resource.extdata:
+            return self._extended(further)
         join = self._resource.joins.get(name)
-        column = next((column for column in join.columns if column.name == further), None) if join else None
+        other = self._resources.get(join.resource) if join else None
+        column = other.column(further) if other is not None else None
         if join is None or column is None:
             return None
         self._joins[name] = join
         return _place(column, f"j_{name}")
 
+    def _extended(self, name: str) -> Place | None:
+        """What a client keeps with a row, by a name that is its own: a text, and a number if it was written as one."""
+        if not 0 < len(name) <= ALIAS_MAX_CHARS or not name.isprintable():
+            return None
+        parameter = self._conditions.parameter(name, "text")
+        sql = f"(t.extdata ->> {parameter})"
+        number = f"(case when jsonb_typeof(t.extdata -> {parameter}) = 'number' then {sql}::numeric end)"
+        column = Column(name=f"{EXTENDED}{name}", type=ColumnType.TEXT, sql=sql)
+        return Place(column, sql, f'{sql} collate "C"', number)
+
     def _tables(self) -> str:
-        joined = [
-            f"left join {{{join.table}}} j_{name} on j_{name}.instance = $1 and {join.on.replace('@', f'j_{name}')}"
-            for name, join in self._joins.items()
-        ]
+        """What the caller may not see of another resource is as if there were no row."""
+        joined = []
+        for name, join in self._joins.items():
+            other, alias = self._resources[join.resource], f"j_{name}"
+            seen = self._visible(other, alias) if self._access.may_read(other.read) else "false"
+            joined.append(
+                f"left join {{{other.table}}} {alias} on {alias}.instance = $1 and {join.on.replace('@', alias)} and {seen}"
+            )  # fmt: skip
         return " ".join([f"{{{self._resource.table}}} t", *joined])
 
     def _known(self, path: Any, where: str) -> Place | None:
@@ -112,6 +170,15 @@ class _Compiler:
         return place
 
     def _fields(self) -> dict[str, Place]:
+        """What is shown; the last are those that a query wants besides its columns."""
+        found = self._selected()
+        for extra in EXTRAS:
+            if _truthy(self._asked.get(extra)) and extra not in found and getattr(self._resource, extra):
+                column = Column(name=extra, type=ColumnType.JSON, sql=f"@.{extra}")
+                found[extra] = _sure(_place(column, "t"))
+        return found
+
+    def _selected(self) -> dict[str, Place]:
         asked = self._asked.get("fields")
         if asked is None or asked in ([], {}):
             return {column.name: _sure(_place(column, "t")) for column in self._resource.columns}
@@ -147,6 +214,8 @@ class _Compiler:
             place = self._known(bare, "sort")
             if place is not None and distinct and place not in fields.values():
                 self._faults.append(FieldError(shown(bare), "sort_not_selected"))
+            elif place is not None and place.column.type is ColumnType.JSON:
+                self._faults.append(FieldError(shown(bare), "not_comparable"))
             elif place is not None:
                 found.append((place, "desc" if path.startswith("-") else "asc"))
         last = list(fields.values()) if distinct else [_sure(_place(self._resource.columns[0], "t"))]
@@ -156,7 +225,8 @@ class _Compiler:
 
     def _where(self) -> str:
         conditions = self._conditions
-        parts = [conditions.compile(asked, name) for name in ("filter", "filters") if (asked := self._asked.get(name)) not in (None, [])]
+        parts = [self._visible(self._resource, "t")]
+        parts += [conditions.compile(asked, name) for name in ("filter", "filters") if (asked := self._asked.get(name)) not in (None, [])]
         parts += self._search()
         return " and ".join(f"({part})" for part in parts) or "true"
 
@@ -201,13 +271,30 @@ class _Compiler:
             return otherwise
         return number
 
-    def _refuse_expand(self) -> None:
-        """No resource has composite columns yet."""
+    def _expanded(self, fields: Mapping[str, Place]) -> frozenset[str]:
+        """The columns that show what they hold; they may be named by their paths too."""
         asked = self._asked.get("expand") or []
-        for name in [asked] if isinstance(asked, str) else asked if isinstance(asked, list | tuple) else ["expand"]:
-            self._faults.append(FieldError(shown(str(name)), "unknown_field"))
-            if len(self._faults) >= FIELDS_MAX:
-                return
+        asked = [asked] if isinstance(asked, str) else list(asked.values()) if isinstance(asked, Mapping) else asked
+        if not isinstance(asked, list | tuple) or len(asked) > FIELDS_MAX:
+            self._faults.append(FieldError("expand", "expected_list"))
+            return frozenset()
+        expanded = set()
+        for name in asked:
+            column = self._resource.column(name) if isinstance(name, str) else None
+            if name in EXTRAS:
+                continue
+            if column is None or not column.expandable:
+                self._faults.append(FieldError(shown(str(name)), "unknown_field"))
+            else:
+                expanded.add(name)
+        return frozenset(expanded)
+
+
+COUNT: Final = Column(name="count", type=ColumnType.INTEGER, sql="")
+
+
+def _cells(fields: Mapping[str, Place], expanded: Iterable[str]) -> tuple[Cell, ...]:
+    return tuple(Cell(name, place.column, place.column.name in expanded) for name, place in fields.items())
 
 
 def _truthy(value: Any) -> bool:

@@ -4,6 +4,7 @@ what compares with null is neither true nor false, and only what is true is foun
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -26,14 +27,17 @@ MEMBERSHIPS: Final = {"IN": "= any", "!IN": "<> all"}
 REGEXES: Final = frozenset({"~", "~*", "!~", "!~*"})
 LIKES: Final = frozenset({"~~", "~~*", "!~~", "!~~*"})
 GROUPS: Final = frozenset({"AND", "OR", "NOT"})
+NUMBER: Final = Column(name="", type=ColumnType.NUMBER, sql="")
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A column where a statement has it: ``sql`` is its value, ``order`` what it sorts by."""
+    """A column where a statement has it: ``sql`` is its value, ``order`` what it sorts by; ``number``: its value as a number, of a text
+    that may be one."""
 
     column: Column
     sql: str
     order: str
+    number: str = ""
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -113,6 +117,10 @@ class Conditions:
             if operator in ORDERINGS:
                 raise Wrong("null_has_no_order", operator=operator)
             return f"{place.sql} is {'' if operator == '=' else 'not '}null"
+        if place.column.type is ColumnType.JSON:
+            raise Wrong("not_comparable")
+        if place.number and isinstance(operand, int | float | Decimal) and not isinstance(operand, bool):
+            return f"{place.number} {COMPARISONS[operator]} {self.parameter(value_of(NUMBER, operand), 'numeric')}"
         value = self.parameter(value_of(place.column, operand), POSTGRES[place.column.type])
         collated = ' collate "C"' if operator in ORDERINGS and place.column.type is ColumnType.TEXT else ""
         return f"{place.sql}{collated} {COMPARISONS[operator]} {value}"
@@ -122,6 +130,8 @@ class Conditions:
             operand = list(operand.values())
         if not isinstance(operand, list | tuple):
             raise Wrong("expected_list")
+        if place.column.type is ColumnType.JSON:
+            raise Wrong("not_comparable")
         if len(operand) > IN_MAX:
             raise Wrong("too_many", max=IN_MAX)
         values = [None if one is None else value_of(place.column, one) for one in operand]
@@ -130,6 +140,8 @@ class Conditions:
     def _match(self, place: Place, path: str, operator: str, operand: Any) -> str:
         if operand is None:
             raise Wrong("null_has_no_order", operator=operator)
+        if place.column.type is ColumnType.JSON:
+            raise Wrong("not_comparable")
         pattern = value_of(Column(name="", type=ColumnType.TEXT, sql=""), operand)
         if len(pattern) > PATTERN_MAX_CHARS:
             raise Wrong("too_long", max=PATTERN_MAX_CHARS)

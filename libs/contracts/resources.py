@@ -1,0 +1,12 @@
+"""Every resource of the ERP, by name: records as they are declared, and what the till has under another name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from libs.contracts.auth.users import USERS
+from libs.contracts.inventory.items import ITEMS
+from libs.domain.resources import Resource
+
+RESOURCES: Final[Mapping[str, Resource]] = {resource.name: resource for resource in (ITEMS, USERS)}
