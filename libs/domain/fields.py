@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
 from libs.domain.records import INT32_MAX, Field, FieldType, OnDelete
 
 INT64_MAX: Final = 2**63 - 1
@@ -13,6 +15,7 @@ NUMBER_MAX: Final = Decimal(10) ** 12
 NUMBER_PLACES: Final = 9
 LINE_MAX_CHARS: Final = 1_000
 TEXT_MAX_CHARS: Final = 50_000
+URL_MAX_CHARS: Final = 2_000
 IDENTIFIER_MAX_CHARS: Final = 200
 LIST_MAX_ITEMS: Final = 1_000
 
@@ -31,6 +34,8 @@ ENTITIES: Final = (
 )  # fmt: skip
 VISIBILITY: Final = {0: "REGULAR", 1: "ARCHIVED", 2: "DELETED"}
 ACTIVITY: Final = {0: "ACTIVE", 1: "DEACTIVATED", 2: "DELETED"}
+PRIORITY: Final = {0: "LOWEST", 1: "LOW", 2: "MEDIUM", 3: "HIGH", 4: "HIGHEST"}
+CALCULATION: Final = {0: "NET", 1: "GROSS", 2: "LEGACY"}
 
 
 def line(name: str, doc: str = "", *, required: bool = False, max_chars: int = LINE_MAX_CHARS, pattern: str = "", search: bool = False,
@@ -86,9 +91,9 @@ def flag(name: str, doc: str = "", *, default: int = 0) -> Field:
     return Field(name=name, type=FieldType.INTEGER, doc=doc, choices=(0, 1), default=default)
 
 
-def word(name: str, words: Iterable[str], doc: str = "", *, required: bool = False) -> Field:
-    """One of some words; nullable unless required."""
-    return Field(name=name, type=FieldType.TEXT, doc=doc, choices=tuple(words), required=required, single_line=True)
+def word(name: str, words: Iterable[str], doc: str = "", *, required: bool = False, default: str | None = None) -> Field:
+    """One of some words; nullable unless it is required or has a default."""
+    return Field(name=name, type=FieldType.TEXT, doc=doc, choices=tuple(words), required=required, default=default, single_line=True)
 
 
 def ref(name: str, resource: str, gone: OnDelete = OnDelete.CLEAR, doc: str = "", *, required: bool = False) -> Field:
@@ -116,9 +121,9 @@ def json(name: str, doc: str = "", *, as_text: bool = False) -> Field:
     return Field(name=name, type=FieldType.JSON, doc=doc, as_text=as_text)
 
 
-def listed(name: str, item: Any, doc: str = "") -> Field:
+def listed(name: str, item: Any, doc: str = "", *, search: bool = False) -> Field:
     """A list of single values; nullable."""
-    return Field(name=name, type=FieldType.LIST, item=item, doc=doc, max_items=LIST_MAX_ITEMS)
+    return Field(name=name, type=FieldType.LIST, item=item, doc=doc, max_items=LIST_MAX_ITEMS, searchable=search)
 
 
 def file(name: str, doc: str = "") -> Field:
@@ -134,4 +139,10 @@ def stamps() -> tuple[Field, ...]:
 def creator(doc: str = "who made it; null if Theke itself did") -> Field:
     return Field(
         name="creator", type=FieldType.ID, refers="users", on_delete=OnDelete.KEEP, on_create="user", low=1, high=INT64_MAX, doc=doc
-    )
+    )  # fmt: skip
+
+
+def whose(doc: str) -> tuple[Field, ...]:
+    """``stamps`` of a row that belongs to its creator: there always is one, and the row goes with that user."""
+    owner = msgspec.structs.replace(creator(doc), required=True, on_delete=OnDelete.DELETE)
+    return (moment("creationdate", "when it was made", on_create=True), owner)

@@ -21,6 +21,10 @@ INT32_MAX = 2**31 - 1
 SQL_WORDS: Final = frozenset({"default", "from", "group", "index", "key", "order", "position", "to", "user", "version"})
 
 
+# what every row of an ERP record has beside its fields
+ROW_COLUMNS: Final = ("id", "version", "position", "lastmodified")
+
+
 class FieldType(StrEnum):
     TEXT = "text"
     INTEGER = "integer"
@@ -111,6 +115,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     as_text: bool = False
 
     @property
+    def nullable(self) -> bool:
+        """Whether null may stand in it."""
+        return not self.required and self.default is None and self.on_create != "now"
+
+    @property
     def column(self) -> str:
         """Its column in the query table: its name, unless SQL means something else by it."""
         return f"{self.name}_" if self.name in SQL_WORDS else self.name
@@ -129,7 +138,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 class Unique(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that no two records of an instance have alike. A record with null in one of them counts only with ``nulls``; one for which
-    ``unless`` holds never does. ``blank``: an empty text counts too. ``unordered``: (a, b) is the same as (b, a)."""
+    ``unless`` holds never does. ``blank``: an empty text counts too. ``unordered``: the two halves of the fields may be
+    swapped, (a, b) is the same as (b, a) and (a, 1, b, 2) as (b, 2, a, 1)."""
 
     fields: tuple[str, ...]
     fold: bool = False
@@ -176,6 +186,11 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     def kept(self) -> tuple[Field, ...]:
         """All fields of its events: those declared, and what clients may put on any row of this type."""
         return (*self.fields, *((EXTDATA,) if self.extdata else ()), *((TAGS,) if self.tags else ()))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of an ERP record, what services may read of each other's query tables: all that is not for finding and sorting only."""
+        return (*ROW_COLUMNS, *(field.column for field in self.kept))
 
     def field(self, name: str) -> Field:
         return next(field for field in self.kept if field.name == name)

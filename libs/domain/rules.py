@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -159,3 +159,18 @@ class PositiveWhenSet(Rule, frozen=True):
         value = values.get(self.field)
         if values.get(self.other) is not None and (value is None or value <= 0):
             yield FieldError(self.field, "not_positive", {"other": self.other})
+
+
+class Positive(Rule, frozen=True):
+    """The field is greater than zero, if it has a value."""
+
+    field: str
+
+    def broken(self, values: Values) -> Iterable[FieldError]:
+        value = values.get(self.field)
+        if value is not None and value <= 0:
+            yield FieldError(self.field, "positive")
+
+
+# private to a user, shared within a group, or public: what has both columns has at most one of them
+ONE_OWNER: Final = AtMostOne(("ownergroup", "owneruser"))

@@ -485,6 +485,7 @@ FIELDS: Final[Mapping[str, Text]] = {
     "not_comparable": Text("lässt sich nicht vergleichen oder sortieren", "cannot be compared or sorted by"),
     "no_such_row": Text("verweist auf {id}, das es nicht gibt", "refers to {id}, which does not exist"),
     "fixed": Text("lässt sich nach dem Anlegen nicht mehr ändern", "cannot be changed once the row exists"),
+    "positive": Text("muss größer als 0 sein", "must be greater than 0"),
     "not_with": Text("geht nicht zusammen mit {other}", "does not go with {other}"),
     "own_ancestor": Text("würde über sich selbst stehen", "would stand above itself"),
     "tree_too_deep": Text("ergibt mehr als {max} Ebenen", "makes more than {max} levels"),

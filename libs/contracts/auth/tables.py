@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from libs.contracts.auth import access
+
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "users": (
         "key",
@@ -27,3 +29,4 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "logins": ("key", "at"),
 }
+RECORD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {record.table: record.columns for record in access.RECORDS}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from libs.contracts.inventory import pricing, stock
+
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "articles": ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course", "option_template_keys"),
     "article_groups": ("key", "name", "number", "parent_key"),
@@ -26,3 +28,4 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tax_rates": ("key", "tax_class", "rate", "valid_from"),
 }
+RECORD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {record.table: record.columns for record in (*stock.RECORDS, *pricing.RECORDS)}
