@@ -354,8 +354,6 @@ with 400.
 Articles of the till under another name. Left out, because articles have none: {missing}; naming one is an error.
 
 {columns}
-`creator` can be joined: {joined}.
-
 ## Limits of a query
 
 {limits}"""
@@ -382,7 +380,6 @@ def erp() -> str:
         operations=_table(("resource", "answered", ""), rows),
         missing=", ".join(f"`{name}`" for name in items.MISSING),
         columns=_table(("column", "type", "of the article", "what"), columns),
-        joined=", ".join(f"`creator.{column.name}`" for column in items.USERS.columns),
         limits=_table(("what", "at most"), _query_limits()),
     )
 

@@ -11,7 +11,7 @@ import msgspec
 
 from libs.contracts.auth.rights import ROLES, permissions_of
 
-SERVICES: Final = ("auth", "inventory", "pos")
+SERVICES: Final = ("auth", "inventory", "crm", "billing", "pos")
 
 
 class Need(msgspec.Struct, frozen=True, order=True):

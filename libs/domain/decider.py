@@ -68,10 +68,12 @@ class StreamRef(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True, order=True):
-    """A value that one holder at a time may have within an instance: a user name, a table number."""
+    """A value that one holder at a time may have within an instance: a user name, a table number. ``stream``: who holds it, of a command
+    that writes several; without one the first stream it writes."""
 
     scope: str
     value: str
+    stream: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True):

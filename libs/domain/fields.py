@@ -82,7 +82,7 @@ def moment(name: str, doc: str = "", *, required: bool = False, on_create: bool 
 def choice(name: str, names: dict[int, str], doc: str = "", *, default: int | None = 0, fixed: bool = False) -> Field:
     """One of some numbers with names; ``default`` None makes it nullable."""
     return Field(
-        name=name, type=FieldType.INTEGER, doc=doc, choices=tuple(names), choice_names=names, default=default, fixed=fixed,
+        name=name, type=FieldType.INTEGER, doc=doc, choices=tuple(names), choice_names=tuple(names.items()), default=default, fixed=fixed,
     )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     searchable: bool = False
     inherited: bool = False
     refers_by: str = ""
-    choice_names: Mapping[int, str] = msgspec.field(default_factory=dict)
+    choice_names: tuple[tuple[int, str], ...] = ()
     single_line: bool = False
     pattern: str = ""
     fixed: bool = False

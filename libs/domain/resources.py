@@ -126,7 +126,7 @@ def _column(field: Field) -> Column:
         sql=f"@.{field.column}",
         order=f"@.{field.column}_order" if field.searchable and field.type is FieldType.TEXT else "",
         field=field.name,
-        choices=field.choice_names,
+        choices=dict(field.choice_names),
         doc=field.doc,
         expandable=field.type in (FieldType.LIST, FieldType.JSON) or field.file,
         as_text=field.as_text,

@@ -456,9 +456,10 @@ def _arrays(drafts: Sequence[_Draft]) -> list[list[Any]]:
     for ix, draft in enumerate(drafts, start=1):
         command, decision = draft.submission.command, draft.decision
         _extend(commands, command.instance, command.id, draft.submission.fingerprint)
-        meta = encode(Meta(actor=command.principal.user, command=command.id, claims=_claims_noted(decision)))
+        notes = _notes(command, decision)
         ordinal = 0
         for stream, written in decision.writes.items():
+            meta = notes.get(stream, notes[""])
             _extend(writes, ix, stream, draft.starts[stream][0], len(written), draft.rests[stream])
             for offset, (event, data) in enumerate(zip(written, draft.encoded[stream], strict=True), start=1):
                 id_ = derived(command.id, ordinal)
@@ -469,14 +470,20 @@ def _arrays(drafts: Sequence[_Draft]) -> list[list[Any]]:
                 _extend(writes, ix, ref.name, draft.starts[ref.name][0], 0, False)
         holder = next(iter(decision.writes), "")
         for claim in decision.take:
-            _extend(claims, ix, claim.scope, claim.value, holder, True)
+            _extend(claims, ix, claim.scope, claim.value, claim.stream or holder, True)
         for claim in decision.give_up:
-            _extend(claims, ix, claim.scope, claim.value, holder, False)
+            _extend(claims, ix, claim.scope, claim.value, claim.stream or holder, False)
     return [*commands, *writes, *events, *claims]
 
 
-def _claims_noted(decision: Decision) -> tuple[str, ...]:
-    return (*(f"+{c.scope}:{c.value}" for c in decision.take), *(f"-{c.scope}:{c.value}" for c in decision.give_up))
+def _notes(command: Command[Any], decision: Decision) -> dict[str, bytes]:
+    """What the events of a stream say beside their data; without a stream what all others say. A claim is noted where its holder is."""
+    claims: dict[str, list[str]] = {"": []}
+    for claim in decision.take:
+        claims.setdefault(claim.stream, []).append(f"+{claim.scope}:{claim.value}")
+    for claim in decision.give_up:
+        claims.setdefault(claim.stream, []).append(f"-{claim.scope}:{claim.value}")
+    return {stream: encode(Meta(actor=command.principal.user, command=command.id, claims=tuple(noted))) for stream, noted in claims.items()}
 
 
 def _rests(submission: Submission, decision: Decision, starts: dict[str, tuple[int, Any]], stream: str) -> bool:

@@ -47,6 +47,7 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True):
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     key: str
+    id: int = 0
 
 
 Check = Callable[[Mapping[str, Any]], Iterable[FieldError]]
@@ -76,7 +77,7 @@ class Records:
         return (
             CommandType(f"{name}.create", Create, self._create_streams, self._create, self._view, permission, self._unknown),
             CommandType(f"{name}.change", Change, self._change_streams, self._change, self._view, permission, self._unknown),
-            CommandType(f"{name}.delete", Delete, self._own_stream, self._delete, _deleted, permission, self._references),
+            CommandType(f"{name}.delete", Delete, self._own_stream, self._delete, self._deleted, permission, self._references),
         )
 
     def target(self, field: str) -> Records:
@@ -217,14 +218,14 @@ class Records:
         view: RecordView = states[self.aggregate.stream(key)].view()
         return view
 
+    def _deleted(self, states: States, command: Command[Delete], _: Sequence[Recorded]) -> Deleted:
+        key = command.body.key
+        return Deleted(key=key, id=states[self.aggregate.stream(key)].id)
+
 
 def _fields_were_added(event: dict[str, Any]) -> dict[str, Any]:
     """What an older version of a record's event does not name was not there to be named."""
     return event
-
-
-def _deleted(_: States, command: Command[Delete], __: Sequence[Recorded]) -> Deleted:
-    return Deleted(key=command.body.key)
 
 
 def _references(field: Field, values: Mapping[str, Any]) -> list[tuple[str, str]]:

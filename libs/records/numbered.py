@@ -349,7 +349,9 @@ class Numbered:
         return merged
 
     def _claims(self, values: Mapping[str, Any]) -> tuple[Claim, ...]:
-        return tuple(claim for unique in self.type.uniques if (claim := _claim(self.type, unique, values)) is not None)
+        """``values`` with the ``ID``."""
+        stream = self.aggregate.stream(str(values["ID"]))
+        return tuple(claim for unique in self.type.uniques if (claim := _claim(self.type, unique, values, stream)) is not None)
 
     # answering
 
@@ -500,7 +502,7 @@ def _filled(record: RecordType, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None or name not in by_name or not by_name[name].on_create}
 
 
-def _claim(record: RecordType, unique: Unique, values: Mapping[str, Any]) -> Claim | None:
+def _claim(record: RecordType, unique: Unique, values: Mapping[str, Any], stream: str) -> Claim | None:
     if unique.unless is not None and unique.unless.holds(values):
         return None
     parts = [values.get(name) for name in unique.fields]
@@ -508,14 +510,14 @@ def _claim(record: RecordType, unique: Unique, values: Mapping[str, Any]) -> Cla
         return None
     if not unique.blank and any(part == "" for part in parts):
         return None
-    texts = [("" if part is None else "=" + (str(part).casefold() if unique.fold else str(part))) for part in parts]
+    texts = [None if part is None else str(part).casefold() if unique.fold else str(part) for part in parts]
     if unique.unordered:
         half = len(texts) // 2
-        texts = [text for pair in sorted([texts[:half], texts[half:]]) for text in pair]
-    value = "\x1f".join(texts)
+        texts = [text for pair in sorted([texts[:half], texts[half:]], key=str) for text in pair]
+    value = texts[0] if len(texts) == 1 and texts[0] is not None else msgspec.json.encode(texts).decode()
     if len(value) > CLAIM_MAX_CHARS:
         value = sha256(value.encode()).hexdigest()
-    return Claim(f"{record.name}.{'+'.join(unique.fields)}", value)
+    return Claim(f"{record.name}.{', '.join(unique.fields)}", value, stream)
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

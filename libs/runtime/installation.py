@@ -17,7 +17,7 @@ from libs.runtime.locks import take_within
 from libs.runtime.program import Program
 from libs.runtime.supervisor import Stage, Supervisor
 
-SERVICES: Final = ("auth", "inventory", "pos")
+SERVICES: Final = ("auth", "inventory", "crm", "billing", "pos")
 GATEWAY: Final = "gateway"
 LOCK: Final = "run/supervisor.lock"
 LOCK_WAIT_S: Final = 0.5  # a `theke status` looks at the lock for an instant

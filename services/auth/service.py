@@ -7,8 +7,13 @@ from typing import Final
 
 from libs.bus.server import Handler
 from libs.bus.subjects import Call
+from libs.contracts.auth import access
+from libs.contracts.auth.events import RECORD_EVENTS
 from libs.contracts.auth.rights import STAFF, WRITE
+from libs.contracts.auth.users import USERS as USERS_OF_THE_ERP
+from libs.runtime.erp import Forgetting, erp_parts
 from libs.runtime.records import record_parts
+from libs.runtime.resources import ResourceReads
 from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service, subject_name
 from services.auth import instances, sessions, staff
@@ -53,6 +58,7 @@ async def _extend(host: Host) -> None:
     assert answers.keys() == DOORS.keys()
     for name, answer in answers.items():
         host.server.register(Call.COMMAND, subject_name(name), answer)
+    await Forgetting(host, _erp.family, also={"user.delete": "users"}).start()
     host.run(_heartbeat(host))
 
 
@@ -70,11 +76,12 @@ DOORS: Final = {
 }
 
 _parts = record_parts(USERS)
+_erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS)
 SERVICE = Service(
     "auth",
-    commands=(*staff.COMMANDS, *instances.COMMANDS, sessions.CONFIRM, sessions.END),
-    projections=(*_parts.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS),
-    queries=(*_parts.queries, *QUERIES, *STAFF_QUERIES),
+    commands=(*_erp.commands, *staff.COMMANDS, *instances.COMMANDS, sessions.CONFIRM, sessions.END),
+    projections=(*_parts.projections, *_erp.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS),
+    queries=(*_parts.queries, *_erp.queries, *ResourceReads(USERS_OF_THE_ERP).queries(), *QUERIES, *STAFF_QUERIES),
     extend=_extend,
     doors=DOORS,
 )

@@ -170,8 +170,9 @@ def _reply(states: States, command: Command[Any], recorded: Sequence[Recorded]) 
     return staff_view(states[_USER.stream(user)].view(), states.get(CREDENTIAL.stream(user), CREDENTIAL.initial))
 
 
-def _reply_deleted(_: States, command: Command[Delete], __: Sequence[Recorded]) -> Deleted:
-    return Deleted(key=command.body.key)
+def _reply_deleted(states: States, command: Command[Delete], _: Sequence[Recorded]) -> Deleted:
+    user = command.body.key
+    return Deleted(key=user, id=states[_USER.stream(user)].id)
 
 
 CREATE: Final = CommandType(_CREATE.name, CreateUser, _create_streams, decide_create, _reply, _CREATE.permission, _CREATE.facts)

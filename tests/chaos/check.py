@@ -229,9 +229,9 @@ def _claims(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     seen: set[Any] = set()
     for row in events:
         meta = _meta.decode(row["meta"])
-        if meta.command in seen:
-            continue  # a command's claims are noted on each of its events
-        seen.add(meta.command)
+        if (meta.command, meta.claims) in seen:
+            continue  # a command's claims are noted on each of its events, or on those of the stream that holds them
+        seen.add((meta.command, meta.claims))
         for note in meta.claims:
             scope, _, value = note[1:].partition(":")
             if note[0] == "+":

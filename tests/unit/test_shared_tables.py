@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from libs.contracts.auth.tables import TABLES as AUTH_TABLES
-from libs.contracts.inventory.items import ITEMS
 from libs.contracts.inventory.tables import TABLES as INVENTORY_TABLES
 from libs.contracts.pos.tables import TABLES as POS_TABLES
 from libs.projections.declare import Projection
@@ -60,12 +59,3 @@ def test_reports_read_no_more_of_others_than_was_promised(statement: Statement) 
 
 def test_the_till_reads_no_more_of_auth_than_was_promised() -> None:
     assert set(USER_COLUMNS) <= set(AUTH_TABLES["users"])
-
-
-def test_items_read_no_more_of_auth_than_was_promised() -> None:
-    """Who made an item, its columns and what is joined."""
-    read = " ".join([*(column.sql for column in ITEMS.columns if "{auth.users} u" in column.sql)])
-    joined = " ".join([ITEMS.joins["creator"].on, *(column.sql for column in ITEMS.joins["creator"].columns)])
-    columns = {*re.findall(r"(?<![\w.])u\.(\w+)", read), *re.findall(r"@\.(\w+)", joined)} - {"instance"}
-    assert columns
-    assert columns <= set(AUTH_TABLES["users"])

@@ -15,6 +15,7 @@ POSTGRES: Final = {
     ColumnType.NUMBER: "numeric",
     ColumnType.TEXT: "text",
     ColumnType.TIME: "bigint",
+    ColumnType.JSON: "text",
 }
 
 
@@ -30,14 +31,17 @@ def value_of(column: Column, value: Any) -> Any:
         return decimal_of(_number(value))
     if column.type is ColumnType.TIME:  # half seconds come from clocks that count milliseconds
         return integer_of(str(int(decimal_of(_number(value)).to_integral_value(ROUND_DOWN))), INT64_MAX)
-    return _integer(value)
+    return whole_of(value)
 
 
 def _number(value: str | float | Decimal) -> str | int | Decimal:
     return str(value) if isinstance(value, float) else value
 
 
-def _integer(value: str | float | Decimal) -> int:
+def whole_of(value: Any) -> int:
+    """Raises Wrong."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise Wrong("expected_integer")
     if isinstance(value, float | Decimal):
         number = decimal_of(_number(value))
         if number != number.to_integral_value():
@@ -56,4 +60,5 @@ _EXPECTED: Final = {
     ColumnType.NUMBER: "expected_number",
     ColumnType.TEXT: "expected_text",
     ColumnType.TIME: "expected_integer",
+    ColumnType.JSON: "not_comparable",
 }

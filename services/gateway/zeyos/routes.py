@@ -8,11 +8,22 @@ from typing import Final
 
 from aiohttp import web
 
+from libs.contracts.erp import RECORDS
+from libs.contracts.resources import RESOURCES
 from services.gateway.dikas.call import Route
-from services.gateway.zeyos import auth, items
+from services.gateway.zeyos import auth, items, rows
+from services.gateway.zeyos.operations import KINDS, OPERATIONS
 from services.gateway.zeyos.plain import not_here, refused
 
-ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *items.ROUTES)
+
+def _routes_of(name: str) -> tuple[Route, ...]:
+    """Those of a resource that the published API has."""
+    methods = {KINDS[kind] for kind in OPERATIONS[name]}
+    return tuple(route for route in rows.routes(RESOURCES[name], RECORDS.get(name)) if route.method in methods)
+
+
+OTHERS: Final = tuple(name for name in sorted(RESOURCES) if name != "items")
+ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *items.ROUTES, *(route for name in OTHERS for route in _routes_of(name)))
 # how refusals of a section call the fields of its record
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {"items": items.FIELDS}
 _OURS: Final = re.compile(r"/(?P<instance>[A-Za-z0-9_-]{1,64})/(?:api|auth)/v1(?:/.*)?")

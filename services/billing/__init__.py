@@ -1,0 +1,1 @@
+"""billing: transactions from quote to credit, payments, dunning, contracts, ledgers and coupons."""

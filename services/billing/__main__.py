@@ -1,0 +1,4 @@
+from libs.runtime.service import main
+from services.billing.service import SERVICE
+
+main(SERVICE)

@@ -1,0 +1,1 @@
+"""crm: accounts and contacts, the work there is with them, messages, notes and the feed."""

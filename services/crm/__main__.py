@@ -1,0 +1,4 @@
+from libs.runtime.service import main
+from services.crm.service import SERVICE
+
+main(SERVICE)

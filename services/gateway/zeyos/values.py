@@ -1,0 +1,92 @@
+"""What clients write into a row: checked as far as its shape goes, and turned into what the record keeps.
+
+Numbers may come as text and text as numbers, since clients that send forms know no types; flags may come as true and false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_DOWN, Decimal
+from typing import Any, Final
+
+from libs.domain.errors import FieldError, invalid
+from libs.domain.fields import INT64_MAX
+from libs.domain.records import Field, FieldType, RecordType
+from libs.domain.resources import LAST_MODIFIED
+from libs.records.numbered import ADDED_TAGS, REMOVED_TAGS
+from libs.records.query.conditions import shown
+from libs.records.query.values import whole_of
+from libs.records.wanted import Wrong, decimal_of
+
+IGNORED: Final = (LAST_MODIFIED, "ID")  # clients send back what they read; the ID is looked at elsewhere
+TAGS: Final = ("tags", ADDED_TAGS, REMOVED_TAGS)
+
+
+def values_of(record: RecordType, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a body names. Raises ``invalid`` naming every one at fault."""
+    fields = {field.name: field for field in record.fields}
+    values: dict[str, Any] = {}
+    faults: list[FieldError] = []
+    for name, value in body.items():
+        if name in IGNORED:
+            continue
+        if (name in TAGS and record.tags) or (name == "extdata" and record.extdata):
+            values[name] = value
+            continue
+        field = fields.get(name)
+        if field is None:
+            faults.append(FieldError(shown(name), "unknown_field"))
+            continue
+        try:
+            values[name] = None if value is None else _value(field, value)
+        except Wrong as wrong:
+            faults.append(FieldError(name, wrong.reason, wrong.params))
+    if faults:
+        raise invalid(*faults)
+    return values
+
+
+def _value(field: Field, value: Any) -> Any:
+    """Raises Wrong. An empty text is none where there is no text."""
+    if field.type is FieldType.TEXT:
+        return _text(field, value)
+    if field.type is FieldType.JSON:
+        return None if value == "" else value
+    if value == "":
+        return None
+    if field.type is FieldType.LIST:
+        return list(value.values()) if isinstance(value, Mapping) else value
+    if isinstance(value, bool):
+        if field.choices != (0, 1):
+            raise Wrong("expected_integer")
+        return int(value)
+    if field.type is FieldType.DECIMAL:
+        return _decimal(value)
+    if field.moment:  # half seconds come from clocks that count milliseconds
+        return int(_decimal(value).to_integral_value(ROUND_DOWN))
+    return whole_of(value)
+
+
+def _text(field: Field, value: Any) -> str | None:
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise Wrong("expected_text")
+    text = value.replace("\r\n", "\n").strip()
+    return None if not text and field.choices else text
+
+
+def _decimal(value: Any) -> Decimal:
+    if not isinstance(value, str | int | float | Decimal):
+        raise Wrong("expected_number")
+    return decimal_of(str(value) if isinstance(value, float) else value).normalize()
+
+
+def id_of(value: Any) -> int:
+    """An ID that a client chose. Raises ``invalid``."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | Decimal) or not 0 < (id_ := whole_of(value)) <= INT64_MAX:
+            raise Wrong("out_of_range", min=1, max=INT64_MAX)
+    except Wrong as wrong:
+        raise invalid(FieldError("ID", wrong.reason, wrong.params)) from None
+    return id_
