@@ -47,6 +47,11 @@ def line(name: str, doc: str = "", *, required: bool = False, max_chars: int = L
     )  # fmt: skip
 
 
+def secret(name: str, doc: str = "") -> Field:
+    """A text that rows have and Theke does not keep: always empty."""
+    return Field(name=name, type=FieldType.TEXT, doc=doc, default="", max_chars=LINE_MAX_CHARS, single_line=True, secret=True)
+
+
 def text(name: str, doc: str = "", *, search: bool = False) -> Field:
     """A text of any number of lines."""
     return Field(name=name, type=FieldType.TEXT, doc=doc, default="", max_chars=TEXT_MAX_CHARS, searchable=search)

@@ -83,7 +83,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ``choice_names``: what the choices mean; ``single_line``: a text without line breaks; ``pattern``: what a text that is not empty must
     match as a whole; ``fixed``: never changed after creation; ``moment``: a LONG that is a time; ``on_create``: ``now`` or ``user``, the
     value without one; ``file``: an ID of ``binfiles`` that is written as content; ``as_text``: JSON that is shown as a text unless a
-    client wants it expanded."""
+    client wants it expanded; ``secret``: never kept, in no event and no table, and always shown as its default."""
 
     name: str
     type: FieldType
@@ -113,6 +113,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     on_create: Literal["", "now", "user"] = ""
     file: bool = False
     as_text: bool = False
+    secret: bool = False
 
     @property
     def nullable(self) -> bool:
@@ -184,8 +185,9 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kept(self) -> tuple[Field, ...]:
-        """All fields of its events: those declared, and what clients may put on any row of this type."""
-        return (*self.fields, *((EXTDATA,) if self.extdata else ()), *((TAGS,) if self.tags else ()))
+        """All fields of its events: those declared unless they are secret, and what clients may put on any row of this type."""
+        kept = tuple(field for field in self.fields if not field.secret)
+        return (*kept, *((EXTDATA,) if self.extdata else ()), *((TAGS,) if self.tags else ()))
 
     @property
     def columns(self) -> tuple[str, ...]:

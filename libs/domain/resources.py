@@ -123,7 +123,7 @@ def _column(field: Field) -> Column:
     return Column(
         name=field.name,
         type=ColumnType.TIME if field.moment else TYPES[field.type],
-        sql=f"@.{field.column}",
+        sql="''" if field.secret else f"@.{field.column}",
         order=f"@.{field.column}_order" if field.searchable and field.type is FieldType.TEXT else "",
         field=field.name,
         choices=dict(field.choice_names),

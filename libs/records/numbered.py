@@ -367,7 +367,8 @@ class Numbered:
 
     def _shown(self, state: RecordState) -> Written:
         assert state.changed_at is not None
-        shown = {**state.values, "ID": state.id, LAST_MODIFIED: int(state.changed_at.timestamp())}
+        blank = {field.name: field.default for field in self.type.fields}  # what is never kept is shown as that
+        shown = {**blank, **state.values, "ID": state.id, LAST_MODIFIED: int(state.changed_at.timestamp())}
         return Written(state.id, state.version, row_of(self.resource, shown))
 
     def _dropped(self, _: States, command: Command[Delete], recorded: Sequence[Recorded]) -> Dropped:

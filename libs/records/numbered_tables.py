@@ -37,10 +37,9 @@ def numbered_projection(name: str, members: Sequence[Numbered]) -> Projection:
 
 def _table(member: Numbered) -> Table:
     record = member.type
-    columns = {**SYSTEM_COLUMNS, **{field.column: field.postgres for field in record.fields}}
+    columns = {**SYSTEM_COLUMNS, **{field.column: field.postgres for field in record.kept}}
     columns |= {f"{field.column}_order": "text" for field in record.fields if _ordered(field)}
-    columns |= {"extdata": "jsonb"} if record.extdata else {}
-    columns |= {"tags": "jsonb"} if record.tags else {}
+    columns |= {"extdata": "jsonb"} if record.extdata else {}  # a text otherwise
     references = tuple((field.column,) for field in record.fields if field.type is FieldType.ID and not field.file)
     return Table(record.table, columns, key=("id",), indexes=(*references, *record.indexes))
 

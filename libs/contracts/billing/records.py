@@ -148,9 +148,7 @@ COUPON_CODE: Final = RecordType(
         number("value", low=0),
     ),
     uniques=(Unique(fields=("code",), unless=When("flag", (2,))),),
-    rules=(
-        Ordered("datefrom", "dateto"),
-    ),
+    rules=(Ordered("datefrom", "dateto"),),
 )  # fmt: skip
 
 COUPON: Final = RecordType(
@@ -166,7 +164,7 @@ COUPON: Final = RecordType(
         text("description"),
         json("foreigntaxrates", "percent by country"),
         line("name", required=True, search=True),
-        flag("neutral", "does not change the total"),
+        flag("neutral"),
         owner_group(),
         number("taxrate", "percent", low=0, high=100),
         choice("type", COUPON_TYPE, fixed=True),
@@ -238,7 +236,7 @@ LEDGER_PAYMENT: Final = RecordType(
         ref("account", "accounts"),
         number("amount", required=True),
         ref("assigneduser", "users"),
-        flag("autoadvance", "what is left pays the next transaction"),
+        flag("autoadvance", "goes on to the next transaction"),
         *stamps(),
         moment("date", on_create=True),
         text("description"),

@@ -122,9 +122,7 @@ CONTACT_LINK: Final = RecordType(
         *stamps(),
     ),
     uniques=(Unique(fields=("contact1", "contact2"), unordered=True),),
-    rules=(
-        Distinct("contact1", "contact2"),
-    ),
+    rules=(Distinct("contact1", "contact2"),),
 )  # fmt: skip
 
 RECORDS: Final = (ACCOUNT, ADDRESS, CONTACT, CONTACT_LINK)

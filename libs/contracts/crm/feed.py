@@ -47,8 +47,7 @@ CHANNEL_ENTRY: Final = RecordType(
 
 FOLLOW: Final = RecordType(
     name="follow", resource="follows", service="crm", table="follows",
-    creator_writes=True,
-    stamped=False,
+    creator_writes=True, stamped=False,
     fields=(
         *whose("who follows"),
         word("entity", FOLLOWED, required=True),
@@ -77,7 +76,7 @@ FEED_RECORD: Final = RecordType(
         *stamps(),
         moment("date", on_create=True),
         word("entity", ENTITIES),
-        choice("flag", FEED_RECORD_FLAG, "3 is made by Theke only, about rows that are followed"),
+        choice("flag", FEED_RECORD_FLAG, "clients write any but 3, which Theke itself writes about rows that are followed"),
         ref_by("index", "entity"),
         json("meta", "what an application notes about it", as_text=True),
         owner_group(),

@@ -45,9 +45,7 @@ CAMPAIGN: Final = RecordType(
         choice("status", CAMPAIGN_STATUS),
         choice("visibility", VISIBILITY),
     ),
-    rules=(
-        Ordered("datefrom", "dateto"),
-    ),
+    rules=(Ordered("datefrom", "dateto"),),
 )  # fmt: skip
 
 MAILING_LIST: Final = RecordType(
@@ -65,9 +63,7 @@ MAILING_LIST: Final = RecordType(
         line("sender", "name and address", search=True),
         choice("visibility", VISIBILITY),
     ),
-    rules=(
-        ONE_OWNER,
-    ),
+    rules=(ONE_OWNER,),
 )  # fmt: skip
 
 OPPORTUNITY: Final = RecordType(
@@ -93,9 +89,7 @@ OPPORTUNITY: Final = RecordType(
         choice("visibility", VISIBILITY),
         number("worstcase", "turnover at worst", low=0),
     ),
-    rules=(
-        ValueWhen("probability", 100, When("status", (5,))),
-    ),
+    rules=(ValueWhen("probability", 100, When("status", (5,))),),
 )  # fmt: skip
 
 PARTICIPANT: Final = RecordType(
@@ -111,9 +105,7 @@ PARTICIPANT: Final = RecordType(
         line("name", required=True, search=True),
         line("phone"),
     ),
-    rules=(
-        ExactlyOne(("campaign", "mailinglist")),
-    ),
+    rules=(ExactlyOne(("campaign", "mailinglist")),),
 )  # fmt: skip
 
 RECORDS: Final = (CAMPAIGN, MAILING_LIST, OPPORTUNITY, PARTICIPANT)

@@ -16,6 +16,7 @@ from libs.domain.fields import (
     owner_group,
     owner_user,
     ref,
+    secret,
     stamps,
     text,
     whole,
@@ -25,10 +26,9 @@ from libs.domain.rules import ONE_OWNER, ExactlyOne
 
 BINFILE: Final = RecordType(
     name="binfile", resource="binfiles", service="crm", table="binfiles",
-    write=None,
-    stamped=False,
+    write=None, stamped=False,
     fields=(
-        line("hash", "MD5, as \\\\x and 32 hexadecimal digits", fixed=True),
+        line("hash", "MD5, as \\x and 32 hexadecimal digits", required=True),
         whole("size", "bytes", low=1, required=True),
     ),
 )  # fmt: skip
@@ -45,9 +45,7 @@ ATTACHMENT: Final = RecordType(
         ref("record", "records", OnDelete.DELETE),
         whole("size", "bytes", low=0),
     ),
-    rules=(
-        ExactlyOne(("comment", "record")),
-    ),
+    rules=(ExactlyOne(("comment", "record")),),
 )  # fmt: skip
 
 LINK: Final = RecordType(
@@ -60,15 +58,13 @@ LINK: Final = RecordType(
         line("name", required=True, search=True),
         owner_group(),
         owner_user(),
-        line("password"),
+        secret("password"),
         line("url", max_chars=URL_MAX_CHARS, search=True),
         line("username"),
         choice("visibility", VISIBILITY),
         whole("visits"),
     ),
-    rules=(
-        ONE_OWNER,
-    ),
+    rules=(ONE_OWNER,),
 )  # fmt: skip
 
 NOTE: Final = RecordType(
@@ -89,9 +85,7 @@ NOTE: Final = RecordType(
         text("text", "as plain text"),
         choice("visibility", VISIBILITY),
     ),
-    rules=(
-        ONE_OWNER,
-    ),
+    rules=(ONE_OWNER,),
 )  # fmt: skip
 
 CUSTOM_OBJECT: Final = RecordType(
@@ -109,9 +103,7 @@ CUSTOM_OBJECT: Final = RecordType(
         owner_user(),
         choice("visibility", VISIBILITY),
     ),
-    rules=(
-        ONE_OWNER,
-    ),
+    rules=(ONE_OWNER,),
 )  # fmt: skip
 
 RECORDS: Final = (BINFILE, ATTACHMENT, LINK, NOTE, CUSTOM_OBJECT)

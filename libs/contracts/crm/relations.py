@@ -33,9 +33,7 @@ CATEGORY: Final = RecordType(
         owner_user(),
     ),
     uniques=(Unique(fields=("entity", "name", "ownergroup", "owneruser"), nulls=True),),
-    rules=(
-        ONE_OWNER,
-    ),
+    rules=(ONE_OWNER,),
 )  # fmt: skip
 
 RECORDS: Final = (ASSOCIATION, CATEGORY)

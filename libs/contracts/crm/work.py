@@ -95,9 +95,7 @@ PROJECT: Final = RecordType(
         choice("status", PROJECT_STATUS),
         choice("visibility", VISIBILITY),
     ),
-    rules=(
-        ONE_OWNER,
-    ),
+    rules=(ONE_OWNER,),
 )  # fmt: skip
 
 TASK: Final = RecordType(
@@ -150,9 +148,7 @@ TICKET: Final = RecordType(
         line("ticketnum", search=True),
         choice("visibility", VISIBILITY),
     ),
-    rules=(
-        AtMostOne(("account", "project")),
-    ),
+    rules=(AtMostOne(("account", "project")),),
 )  # fmt: skip
 
 RECORDS: Final = (ACTION_STEP, PROJECT, TASK, TICKET)

@@ -27,9 +27,7 @@ PRICE_LIST: Final = RecordType(
         owner_group(),
         choice("type", PRICE_LIST_TYPE),
     ),
-    rules=(
-        Ordered("datefrom", "dateto"),
-    ),
+    rules=(Ordered("datefrom", "dateto"),),
 )  # fmt: skip
 
 PRICE_LIST_ACCOUNT: Final = RecordType(

@@ -23,9 +23,7 @@ COMPONENT: Final = RecordType(
         number("price", "per unit within the item", default=None),
     ),
     uniques=(Unique(fields=("item", "component")),),
-    rules=(
-        Distinct("component", "item"),
-    ),
+    rules=(Distinct("component", "item"),),
 )  # fmt: skip
 
 DEVICE: Final = RecordType(
@@ -44,9 +42,7 @@ DEVICE: Final = RecordType(
         choice("visibility", VISIBILITY),
     ),
     uniques=(Unique(fields=("item", "serialnum", "chargenum"), blank=True),),
-    rules=(
-        ExactlyOne(("chargenum", "serialnum")),
-    ),
+    rules=(ExactlyOne(("chargenum", "serialnum")),),
 )  # fmt: skip
 
 STOCK_TRANSACTION: Final = RecordType(

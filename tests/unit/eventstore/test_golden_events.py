@@ -19,6 +19,10 @@ NAME = re.compile(r"(?P<type>[a-z_]+\.[a-z_]+)\.v(?P<version>\d+)\.json")
 FILES = sorted(path.name for path in FOLDER.iterdir())
 
 
+# what only sounds like a secret: the digest of a file that the ERP shows, and how far a collection was synchronised
+NO_SECRETS = {("binfile", "hash"), ("dav_server", "synctoken")}
+
+
 def kept(name: str) -> tuple[str, int, dict[str, Any]]:
     found = NAME.fullmatch(name)
     assert found is not None, name
@@ -50,7 +54,8 @@ def test_every_event_ever_written_is_read(name: str) -> None:
 def test_the_log_holds_names_for_no_secret() -> None:
     """A field whose name says that it holds a secret does not belong into an event; ``secret`` names where one is kept."""
     words = re.compile(r"password|hash|pin\b|token", re.IGNORECASE)
-    assert [(type_, field) for type_, cls in EVENTS.items() for field in cls.__struct_fields__ if words.search(field)] == []
+    found = {(type_.split(".")[0], field) for type_, cls in EVENTS.items() for field in cls.__struct_fields__ if words.search(field)}
+    assert found == NO_SECRETS
 
 
 def test_writing_golden_files_changes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
