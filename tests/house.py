@@ -32,6 +32,8 @@ from libs.runtime.databases import create_database, drop_database, on_database
 from libs.runtime.provision import Provisioning, create_instance
 from libs.runtime.service import Host
 from services.auth.service import SERVICE as AUTH
+from services.billing.service import SERVICE as BILLING
+from services.crm.service import SERVICE as CRM
 from services.gateway.app import Gateway
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos.service import SERVICE as POS
@@ -48,7 +50,7 @@ EXTRAS: Final = {
 
 
 class Theke:
-    """auth, inventory and pos as hosts, and gateways in front of them; databases are new, streams are empty."""
+    """Every service as a host, and gateways in front of them; databases are new, streams are empty."""
 
     def __init__(self, postgres_dsn: str, nats_url: str) -> None:
         self.log_dsn = on_database(postgres_dsn, "house_log")
@@ -62,7 +64,7 @@ class Theke:
 
     async def start(self) -> None:
         await self._clear()
-        for service in (AUTH, INVENTORY, POS):
+        for service in (AUTH, INVENTORY, CRM, BILLING, POS):
             host = self.hosts[service.name] = Host(service, self.settings, log_dsn=self.log_dsn, read_dsn=self.read_dsn)
             await host.start()
         self._connection, self.services = await connected(self.settings.nats_url, "house")

@@ -246,7 +246,6 @@ def needs(route: Any) -> tuple[str, ...]:
 
 # --- events -------------------------------------------------------------------------------------------------------------------
 
-DECLARED: Final = ("billing", "crm")  # services whose records are declared and that do not run yet
 EVENTS: Final = """# Events
 
 {made}
@@ -258,11 +257,9 @@ one that is absent has its default.
 
 
 def events() -> str:
-    by_service: dict[str, list[type[Event]]] = {service: [] for service in (*SERVICES, *DECLARED)}
+    by_service: dict[str, list[type[Event]]] = {service: [] for service in SERVICES}
     for service in SERVICES:
         importlib.import_module(f"services.{service}.service")
-    for service in DECLARED:
-        importlib.import_module(f"libs.contracts.{service}.events")
     for class_ in known_events().values():
         parts = class_.__module__.split(".")
         service = parts[2] if parts[:2] == ["libs", "contracts"] else parts[1] if parts[0] == "services" else ""

@@ -195,7 +195,7 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
         return (*ROW_COLUMNS, *(field.column for field in self.kept))
 
     def field(self, name: str) -> Field:
-        return next(field for field in self.kept if field.name == name)
+        return next(field for field in (*self.kept, *self.fields) if field.name == name)
 
 
 TAGS_MAX: Final = 100

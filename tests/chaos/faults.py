@@ -14,7 +14,7 @@ import asyncpg
 from tests.chaos.house import House
 from tests.chaos.tills import STAFF, Counter, Till
 
-PROCESSES: Final = ("pos", "gateway", "auth", "inventory", "nats", "postgres")
+PROCESSES: Final = ("pos", "gateway", "auth", "inventory", "crm", "billing", "nats", "postgres")
 FREEZABLE: Final = ("pos", "gateway", "auth", "nats")  # a frozen postmaster would only refuse newcomers
 FROZEN_S: Final = (0.2, 4.0)
 APART_S: Final = (0.0, 0.3)

@@ -263,7 +263,7 @@ def test_a_declaration_holds_together(resource: str) -> None:
     for field in record.fields:
         assert not field.refers or field.refers in RESOURCES
         assert not field.refers_by or set(record.field(field.refers_by).choices) <= RESOURCES.keys()
-        assert not field.choice_names or tuple(field.choice_names) == field.choices
+        assert not field.choice_names or tuple(dict(field.choice_names)) == field.choices
         if field.default is not None:
             assert not field.choices or field.default in field.choices
             assert field.low is None or field.low <= field.default
@@ -281,7 +281,7 @@ def test_every_column_of_a_record_is_promised_by_its_owner() -> None:
     assert sum(map(len, promised.values())) == len(RECORDS)
     for record in RECORDS.values():
         hidden = {field.column for field in record.fields if field.secret}
-        assert {*ROW_COLUMNS, *(field.column for field in record.fields)} - hidden == set(promised[record.service][record.table])
+        assert {*ROW_COLUMNS, *(field.column for field in record.kept)} - hidden == set(promised[record.service][record.table])
     assert [(record.table, field.name) for record in RECORDS.values() for field in record.fields if field.secret] == [("links", "password")]
 
 

@@ -102,7 +102,7 @@ async def test_an_operators_first_hour(installed: Installed) -> None:
     assert code == 0
     facts = json.loads(out)
     assert {process["name"]: process["alive"] for process in facts["processes"]} == dict.fromkeys(
-        ("postgres", "nats", "auth", "inventory", "pos", "gateway"), True
+        ("postgres", "nats", "auth", "inventory", "crm", "billing", "pos", "gateway"), True
     )
     inventory = facts["services"]["inventory"]
     assert inventory["heads"] == {"1": 4, "2": 4}  # the tax rates every instance begins with

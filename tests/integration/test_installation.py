@@ -130,7 +130,7 @@ def pid_of(found: Endpoints, name: str) -> int:
 async def test_it_starts_is_found_stops_within_five_seconds_and_finds_its_data_again(up: Callable[..., Up]) -> None:
     first = up()
     found = await first.ready()
-    assert [child.name for child in found.children] == ["postgres", "nats", "auth", "inventory", "pos", "gateway"]
+    assert [child.name for child in found.children] == ["postgres", "nats", "auth", "inventory", "crm", "billing", "pos", "gateway"]
     status = first.status()
     assert status["ready"]
     assert status["supervisor"] == first.process.pid
@@ -161,7 +161,7 @@ async def test_postgres_and_nats_come_back_at_the_addresses_that_services_know(u
     assert (after.postgres_dsn, after.nats_url) == (before.postgres_dsn, before.nats_url)
     await (await asyncpg.connect(read_dsn(after.postgres_dsn))).close()
     await (await nats.connect(after.nats_url)).close()
-    for name in ("auth", "inventory", "pos", "gateway"):
+    for name in ("auth", "inventory", "crm", "billing", "pos", "gateway"):
         assert pid_of(after, name) == pid_of(before, name)
     await running.interrupted()
 
@@ -192,7 +192,7 @@ async def test_real_servers_are_used_where_their_addresses_are_given(up: Callabl
     running = up(THEKE_POSTGRES_DSN=postgres_dsn, THEKE_NATS_URL=nats_url)
     found = await running.ready()
     assert (found.postgres_dsn, found.nats_url) == (postgres_dsn, nats_url)
-    assert [child.name for child in found.children] == ["auth", "inventory", "pos", "gateway"]
+    assert [child.name for child in found.children] == ["auth", "inventory", "crm", "billing", "pos", "gateway"]
     await running.interrupted()
 
 

@@ -18,7 +18,7 @@ from libs.cli.instances import Created
 from libs.runtime import endpoints
 from libs.runtime.config import Settings
 from libs.runtime.endpoints import Child, Endpoints
-from libs.runtime.installation import LOCK
+from libs.runtime.installation import LOCK, SERVICES
 from libs.runtime.locks import take
 
 
@@ -76,7 +76,7 @@ def test_status_for_people_shows_no_password(data: Path, capsys: pytest.CaptureF
         ["pos", "running"],
         ["auth", "down"],
     ]
-    assert logs.count("does not answer: NATS does not answer") == 3
+    assert logs.count("does not answer: NATS does not answer") == len(SERVICES)
 
 
 def test_a_setting_with_an_impossible_value_ends_with_one_line(

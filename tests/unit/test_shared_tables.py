@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from libs.contracts.auth.tables import RECORD_TABLES as AUTH_RECORDS
 from libs.contracts.auth.tables import TABLES as AUTH_TABLES
+from libs.contracts.billing.tables import RECORD_TABLES as BILLING_RECORDS
+from libs.contracts.crm.tables import RECORD_TABLES as CRM_RECORDS
+from libs.contracts.inventory.tables import RECORD_TABLES as INVENTORY_RECORDS
 from libs.contracts.inventory.tables import TABLES as INVENTORY_TABLES
 from libs.contracts.pos.tables import TABLES as POS_TABLES
 from libs.projections.declare import Projection
 from libs.projections.tables import Statement
 from services.auth.service import SERVICE as AUTH
+from services.billing.service import SERVICE as BILLING
+from services.crm.service import SERVICE as CRM
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos import reports
 from services.pos.facts import ARTICLE_COLUMNS, TAX_RATE_COLUMNS
@@ -23,8 +29,14 @@ from services.pos.tabs.waiting import USER_COLUMNS
 
 @pytest.mark.parametrize(
     ("promised", "projections"),
-    [(AUTH_TABLES, AUTH.projections), (INVENTORY_TABLES, INVENTORY.projections), (POS_TABLES, POS.projections)],
-    ids=["auth", "inventory", "pos"],
+    [
+        ({**AUTH_TABLES, **AUTH_RECORDS}, AUTH.projections),
+        ({**INVENTORY_TABLES, **INVENTORY_RECORDS}, INVENTORY.projections),
+        (CRM_RECORDS, CRM.projections),
+        (BILLING_RECORDS, BILLING.projections),
+        (POS_TABLES, POS.projections),
+    ],
+    ids=["auth", "inventory", "crm", "billing", "pos"],
 )
 def test_what_a_contract_promises_is_there(promised: Mapping[str, tuple[str, ...]], projections: Sequence[Projection]) -> None:
     tables = {table.name: table for projection in projections for table in projection.tables}

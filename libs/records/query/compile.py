@@ -85,6 +85,8 @@ class _Compiler:
 
     def compiled(self) -> Compiled:
         distinct, counts = _truthy(self._asked.get("distinct")), is_count(self._asked)
+        if _truthy(self._asked.get("export")):
+            self._faults.append(FieldError("export", "not_offered"))
         fields = {} if counts and not distinct else self._fields()
         expanded = frozenset() if counts else self._expanded(fields)
         sort = () if counts else self._sort(fields, distinct)
@@ -140,7 +142,11 @@ class _Compiler:
         if join is None or column is None:
             return None
         self._joins[name] = join
-        return _place(column, f"j_{name}")
+        place = _sure(_place(column, alias := f"j_{name}"))
+        if column.sql == f"@.{column.sql[2:]}" and column.sql[2:].isidentifier():
+            return place
+        there = f"(case when {alias}.instance is not null then {{}} end)"  # an expression may make something of no row
+        return msgspec.structs.replace(place, sql=there.format(place.sql), order=there.format(place.order))
 
     def _extended(self, name: str) -> Place | None:
         """What a client keeps with a row, by a name that is its own: a text, and a number if it was written as one."""

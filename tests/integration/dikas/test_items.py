@@ -334,7 +334,7 @@ async def test_rights_are_those_of_articles(inn: Inn, till: Till) -> None:
 async def test_what_is_not_built_is_absent_in_this_dialects_words(shared_erp: Erp) -> None:
     for name in MISSING:
         assert await shared_erp.refused(fields=[name]) == f"Bad Request: Invalid selection field: '{name}'"
-    missing = await shared_erp.ask("POST", "api/v1/transactions", {})
+    missing = await shared_erp.ask("POST", "api/v1/inventions", {})
     assert (missing.status, missing.text[:11]) == (404, "Not Found: ")
     wrong = await shared_erp.ask("DELETE", "api/v1/items")
     assert (wrong.status, wrong.headers["Allow"]) == (405, "POST, PUT")

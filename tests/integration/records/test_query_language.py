@@ -19,7 +19,7 @@ from libs.records.query.compile import compile_query, is_count
 from libs.records.query.conditions import IN_MAX
 from libs.records.wanted import fold
 from libs.runtime.databases import create_database, drop_database, on_database
-from tests.integration.records.things import MAKERS, ROWS, SCHEMA, THINGS, answer, queries, rows_of
+from tests.integration.records.things import MAKERS, ROWS, SCHEMA, SHOP, THINGS, answer, queries, rows_of
 
 CASES = int(os.environ.get("THEKE_QUERY_CASES", "1000"))
 STOCKED = ("name", "price", "count", "since", "maker")
@@ -42,7 +42,7 @@ class Shop:
         return instance
 
     async def ask(self, instance: int, asked: Mapping[str, Any]) -> Any:
-        compiled = compile_query(THINGS, asked)
+        compiled = compile_query(THINGS, asked, SHOP)
         regexes = [(pattern.path, pattern.text) for pattern in compiled.patterns if pattern.text]
         rows = await self._tables.search(compiled.statement, instance, *compiled.arguments, regexes=regexes, costly=compiled.costly)
         return rows[0][0] if is_count(asked) else [dict(zip(compiled.names, row, strict=True)) for row in rows]

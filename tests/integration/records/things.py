@@ -39,11 +39,13 @@ def _columns(types: Mapping[str, ColumnType]) -> tuple[Column, ...]:
 THINGS = Resource(
     name="things",
     table="shop.things",
-    permission="",
+    type="thing",
     columns=_columns(TYPES),
-    joins={"maker": Join(table="shop.makers", on="@.id = t.maker", columns=_columns(OF_MAKER))},
+    joins={"maker": Join(resource="makers", on="@.id = t.maker")},
     search="@.search_text",
 )
+MAKERS_OF_THINGS = Resource(name="makers", table="shop.makers", type="maker", columns=_columns(OF_MAKER))
+SHOP = {resource.name: resource for resource in (THINGS, MAKERS_OF_THINGS)}
 PATHS = {**TYPES, **{f"maker.{name}": type_ for name, type_ in OF_MAKER.items()}}
 
 # --- rows and queries at random -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.inventory.items import ITEMS
+from libs.contracts.resources import RESOURCES
 from libs.domain.errors import DomainError
 from libs.records.query.compile import FIELDS_MAX, SORT_MAX, compile_query
 from libs.records.query.conditions import CONDITIONS_MAX, GROUP_DEPTH_MAX, IN_MAX, PATTERNS_MAX
@@ -93,3 +94,9 @@ def test_groups_nest_as_deep_as_they_may() -> None:
 
 def test_a_list_of_texts_that_begins_with_a_word_is_no_group() -> None:
     assert compile_query(ITEMS, {"filters": {"name": ["OR", "AND"]}}).arguments[0] == ["OR", "AND"]
+
+
+def test_what_a_joined_row_makes_of_nothing_is_null() -> None:
+    """An expression with a value of its own for null would show one where there is no row at all."""
+    compiled = compile_query(ITEMS, {"fields": ["creator.name"], "sort": ["creator.name"]}, RESOURCES)
+    assert "case when j_creator.instance is not null then coalesce(j_creator.username, '') end" in compiled.statement.text
