@@ -345,7 +345,8 @@ The ZeyOS dialect, below `/{{instance}}/`. Bodies are JSON or forms, rows are JS
 [connect an ERP client](../how-to/connect-an-erp-client.md).
 
 **{built} of {all} operations are answered**, those of {resources}; the others answer 404. Besides, `/{{instance}}/auth/v1/` answers
-`login`, `logout` and who one is. OAuth2, CSV export, `extdata`, tags and `expand` are not there yet: asked for in a list, they are refused
+`login`, `logout` and who one is, and `/{{instance}}/oauth2/v1/` answers `token`, `revoke`, `introspect`, `userinfo` and `authorize`.
+CSV export, `extdata`, tags and `expand` are not there yet: asked for in a list, they are refused
 with 400.
 
 {operations}

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from libs.cli import endpoints, exits, instances, status, up
+from libs.cli import applications, endpoints, exits, instances, status, up
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -21,6 +21,7 @@ first steps:
   theke status                  what runs, where, since when
   theke status --json           the same for programs
   theke instances create NAME   another business on this installation
+  theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke endpoints               how much of the dialect is built, by section
 
 settings (environment):
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, instances, endpoints):
+    for module in (up, status, instances, applications, endpoints):
         module.add(subcommands)
     return whole
 

@@ -13,7 +13,7 @@ from libs.runtime.config import PROJECT
 
 SOURCES: Final = ("libs", "services")
 # what f"{…}_not_found" stands for
-RECORDS: Final = ("article", "article_group", "option_template", "price_rule", "tax_rate", "table", "table_group", "user")
+RECORDS: Final = ("application", "article", "article_group", "option_template", "price_rule", "tax_rate", "table", "table_group", "user")
 
 # function → (kind, place of the reason, are its keywords the parameters)
 _CALLS: Final[Mapping[str, tuple[str, int, bool]]] = {

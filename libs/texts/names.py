@@ -28,3 +28,13 @@ WEEKDAYS: Final[Mapping[int, Text]] = {
     6: Text("Samstag", "Saturday"),
     7: Text("Sonntag", "Sunday"),
 }
+
+# the page on which somebody lets an application act for them
+AUTHORIZE: Final[Mapping[str, Text]] = {
+    "title": Text("Anmelden", "Log in"),
+    "message": Text("{name} möchte in Ihrem Namen auf diesen Betrieb zugreifen.", "{name} asks to act for you in this house."),
+    "username": Text("Benutzername oder E-Mail-Adresse", "User name or e-mail address"),
+    "password": Text("Passwort", "Password"),
+    "button": Text("Anmelden und erlauben", "Log in and allow"),
+    "refused": Text("Das geht so nicht", "This does not work"),
+}

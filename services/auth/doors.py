@@ -32,18 +32,23 @@ from services.auth import sessions
 from services.auth.admission import may_log_in, rights_given, roles_of
 from services.auth.attempts import CARD_TRIES, Attempts, nobody
 from services.auth.credentials import SET, SET_FIRST, CredentialKept, SetCredential
-from services.auth.queries import CREDENTIAL, LOGIN, LOGIN_BY_CARD, LOGIN_BY_EMAIL, LOGIN_OF_EMPLOYEE, USER, instances
+from services.auth.password_check import WRONG, PasswordCheck
+from services.auth.queries import CREDENTIAL, LOGIN_BY_CARD, LOGIN_OF_EMPLOYEE, USER
 from services.auth.safekeeping import Safekeeping
 from services.auth.tokens import TokenMint
 
 CARDS: Final = "cards"  # what is counted for cards that nobody has
-_WRONG: Final = DomainError(Kind.UNAUTHENTICATED, "credentials_wrong")
+
+
+def _unknown(employee: Employee) -> str:
+    return nobody(f"{employee.key} {employee.username} {employee.staff_number}".casefold())
 
 
 class Doors:
-    def __init__(self, host: Host, safe: Safekeeping, attempts: Attempts, mint: TokenMint) -> None:
+    def __init__(self, host: Host, safe: Safekeeping, check: PasswordCheck, attempts: Attempts, mint: TokenMint) -> None:
         self._host = host
         self._safe = safe
+        self._check = check
         self._attempts = attempts
         self._mint = mint
 
@@ -55,23 +60,15 @@ class Doors:
     async def login(self, request: Request) -> bytes:
         """Name and password for a pair of tokens. An e-mail address does for a name if only one employee has it."""
         asked: Login = decoded(request.body, Login)
-        instance = await self._instance(asked.instance)
-        row = await self._named(instance.id, asked.username) if instance else None
-        await self._require_password(request, instance, row, asked.password)
+        instance = await self._check.instance(asked.instance)
+        row = await self._check.login(instance, asked.username, asked.password, asked.origin, request.at)
         assert instance is not None
         return await self._enter(request, instance.id, row)
-
-    async def _named(self, instance: int, name: str) -> Any:
-        row = await self._host.tables.fetch_one(LOGIN, instance, name)
-        if row is not None or "@" not in name:
-            return row
-        rows = await self._host.tables.fetch(LOGIN_BY_EMAIL, instance, name)
-        return rows[0] if len(rows) == 1 else None
 
     async def pin(self, request: Request) -> bytes:
         """An employee and four digits."""
         asked: PinLogin = decoded(request.body, PinLogin)
-        instance = await self._instance(asked.instance)
+        instance = await self._check.instance(asked.instance)
         row = await self._employee(instance.id, asked.employee) if instance else None
         await self._require_pin(request, instance, row, asked.employee, asked.pin)
         assert instance is not None
@@ -80,43 +77,38 @@ class Doors:
     async def card(self, request: Request) -> bytes:
         """A card that was given to an employee."""
         asked: CardLogin = decoded(request.body, CardLogin)
-        instance = await self._instance(asked.instance)
+        instance = await self._check.instance(asked.instance)
         if instance is None:
-            raise _WRONG
+            raise WRONG
         await self._attempts.count(instance.id, CARDS, CARD_TRIES)
         digest = self._safe.digest_of_card(instance.id, asked.card_id)
         row = await self._host.tables.fetch_one(LOGIN_BY_CARD, instance.id, digest) if digest else None
         if row is None or not may_log_in(row, request.at):
-            raise _WRONG
+            raise WRONG
         await self._attempts.forget(instance.id, CARDS)
         return await self._enter(request, instance.id, row)
 
     async def switch(self, request: Request) -> bytes:
         """Somebody else at a device that is logged in; the session that was there goes on until it is ended."""
         asked: SwitchStaff = decoded(request.body, SwitchStaff)
-        here = principal_of(request).instance
+        principal = principal_of(request)
+        here = principal.instance
         instance = Instance(id=here, name="")
         row = await self._employee(here, asked.employee)
         if asked.pin is not None:
             await self._require_pin(request, instance, row, asked.employee, asked.pin)
-        else:
-            await self._require_password(request, instance, row, asked.password or "")
+        else:  # whoever is logged in there stands for the place
+            subject = row["key"] if row else _unknown(asked.employee)
+            await self._check.require(instance, row, asked.password or "", subject, principal.user, request.at)
         return await self._enter(request, here, row)
-
-    async def _require_password(self, request: Request, instance: Instance | None, row: Any, password: str) -> None:
-        right = await self._safe.matches(instance.id if instance else 0, row["secret"] if row else None, password)
-        if not right or row is None or not may_log_in(row, request.at):
-            raise _WRONG
-        if self._safe.is_too_common(row["username"], password):
-            raise DomainError(Kind.FORBIDDEN, "default_credentials")
 
     async def _require_pin(self, request: Request, instance: Instance | None, row: Any, employee: Employee, pin: str) -> None:
         known = instance.id if instance else 0
-        subject = row["key"] if row else nobody(f"{employee.key} {employee.username} {employee.staff_number}".casefold())
+        subject = row["key"] if row else _unknown(employee)
         await self._attempts.count(known, subject)
         right = await self._safe.matches(known, row["pin"] if row else None, pin)
         if not right or row is None or not may_log_in(row, request.at):
-            raise _WRONG
+            raise WRONG
         await self._attempts.forget(known, subject)
 
     async def _employee(self, instance: int, employee: Employee) -> Any:
@@ -128,6 +120,8 @@ class Doors:
         return await self._host.tables.fetch_one(LOGIN_OF_EMPLOYEE, instance, key, username, number)
 
     async def _enter(self, request: Request, instance: int, row: Any) -> bytes:
+        if row["apionly"]:
+            raise WRONG  # programs have no place at a till
         principal = Principal(instance=instance, user=row["key"])
         view: sessions.SessionView = await self._execute(sessions.OPEN, principal, request, sessions.OpenSession(user=row["key"]))
         return msgspec.msgpack.encode(self._tokens(instance, view.key, view.state, row))
@@ -144,7 +138,7 @@ class Doors:
         if accessed != session:
             raise DomainError(Kind.UNAUTHENTICATED, "tokens_of_two_sessions")
         if asked.instance:
-            named = await self._instance(asked.instance)
+            named = await self._check.instance(asked.instance)
             if named is None or named.id != instance_id:
                 raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
         principal = Principal(instance=instance_id, user=f"session:{session}", session=session)
@@ -187,12 +181,6 @@ class Doors:
         name = await self._safe.keep_hash(principal.instance, f"password {user} {id_}", password)
         actor = Principal(instance=principal.instance, user=principal.user, level="system")
         return msgspec.msgpack.encode(await self._execute(type_, actor, request, SetCredential(user=user, secret=name), id_))
-
-    async def _instance(self, name: str) -> Instance | None:
-        known = await instances(self._host.tables)
-        if not name and len(known) == 1:
-            return known[0]
-        return next((instance for instance in known if instance.name == name), None)
 
     async def _execute(self, type_: CommandType, principal: Principal, request: Request, body: Any, id_: UUID | None = None) -> Any:
         """Login and refresh take no key: the bus gives each its own id, and a repeat on the bus keeps it."""

@@ -10,13 +10,13 @@ import msgspec
 
 from libs.contracts.auth.commands import CreateInstance, Instance
 from libs.contracts.auth.events import INSTALLATION, InstanceCreated
+from libs.contracts.auth.rights import OPERATE
 from libs.domain.decider import Aggregate, Claim, Command, CommandType, Decision, States, StreamRef
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
 from libs.domain.events import Recorded
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{1,30}")
 RESERVED: Final = frozenset({"api", "rest", "hubs", "swagger", "auth", "oauth2", "console", "metrics", "healthz", "readyz", "events"})
-OPERATE: Final = "operate"
 
 
 class InstanceState(msgspec.Struct, frozen=True):

@@ -9,27 +9,36 @@ from libs.bus.server import Handler
 from libs.bus.subjects import Call
 from libs.contracts.auth import access
 from libs.contracts.auth.events import RECORD_EVENTS
-from libs.contracts.auth.rights import STAFF, WRITE
+from libs.contracts.auth.rights import OPERATE, STAFF, WRITE
 from libs.contracts.auth.users import USERS as USERS_OF_THE_ERP
 from libs.runtime.erp import Forgetting, erp_parts
 from libs.runtime.records import record_parts
 from libs.runtime.resources import ResourceReads
 from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service, subject_name
-from services.auth import instances, sessions, staff
+from services.auth import access_tokens, instances, oauth_doors, sessions, staff
+from services.auth.applications import APPLICATIONS
 from services.auth.attempts import Attempts
+from services.auth.client_check import ClientCheck
+from services.auth.codes import Codes, new_code_key
 from services.auth.doors import Doors
+from services.auth.oauth_doors import OAuthDoors
+from services.auth.password_check import PasswordCheck
 from services.auth.projections import CREDENTIALS, INSTANCES, LOGINS, REVOCATIONS
 from services.auth.queries import QUERIES
 from services.auth.records import USERS
 from services.auth.safekeeping import Safekeeping
 from services.auth.staff_doors import StaffDoors
 from services.auth.staff_queries import STAFF_QUERIES
+from services.auth.throttle import PasswordTries
+from services.auth.token_doors import TokenDoors
+from services.auth.token_tables import TOKEN_PROJECTIONS
 from services.auth.tokens import TokenMint, new_mac_key, new_signing_key
 
 HEARTBEAT_EVERY_S = 1.0
 SIGNING_KEY: Final = "signing key"
 MAC_KEY: Final = "refresh key"
+CODE_KEY: Final = "code key"
 CARD_KEY: Final = "card key"
 
 
@@ -42,8 +51,15 @@ async def _extend(host: Host) -> None:
     # every replica finds the same keys; the first one makes them
     mint = TokenMint(await secrets.keep(0, SIGNING_KEY, new_signing_key()), await secrets.keep(0, MAC_KEY, new_mac_key()))
     safe = Safekeeping(secrets, await secrets.keep(0, CARD_KEY, new_mac_key()), demo=host.settings.demo)
-    doors, staff_doors = Doors(host, safe, attempts, mint), StaffDoors(host, safe)
+    tries = PasswordTries(secrets)
+    await tries.open()
+    check = PasswordCheck(host.tables, safe, tries)
+    doors, staff_doors = Doors(host, safe, check, attempts, mint), StaffDoors(host, safe)
+    clients = ClientCheck(host.tables, secrets)
+    token_doors = TokenDoors(host, check, clients)
+    oauth = OAuthDoors(host, check, clients, mint, Codes(await secrets.keep(0, CODE_KEY, new_code_key())))
     host.server.register(Call.QUERY, "keys", doors.keys)
+    host.server.register(Call.QUERY, subject_name("token.resolve"), token_doors.resolve)
     answers: dict[str, Handler] = {
         "login": doors.login,
         "pin": doors.pin,
@@ -54,6 +70,9 @@ async def _extend(host: Host) -> None:
         "staff.change": staff_doors.change,
         "user.set_password": doors.set_password,
         "user.set_first_password": doors.set_first_password,
+        "token.login": token_doors.login,
+        "application.set_secret": token_doors.set_client_secret,
+        **oauth_doors.doors(oauth),
     }
     assert answers.keys() == DOORS.keys()
     for name, answer in answers.items():
@@ -72,15 +91,25 @@ async def _heartbeat(host: Host) -> None:
 # what carries a secret, by the right it needs; somebody's own password may be set without
 DOORS: Final = {
     **dict.fromkeys(("login", "pin", "card", "switch", "refresh", "user.set_password", "user.set_first_password"), ("", WRITE)),
+    **dict.fromkeys(("token.login", *oauth_doors.NAMES), ("", WRITE)),
+    "application.set_secret": (OPERATE, WRITE),
     **dict.fromkeys(("staff.create", "staff.change"), (STAFF, WRITE)),
 }
 
-_parts = record_parts(USERS)
+_parts = record_parts(USERS, APPLICATIONS)
 _erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS)
 SERVICE = Service(
     "auth",
-    commands=(*_erp.commands, *staff.COMMANDS, *instances.COMMANDS, sessions.CONFIRM, sessions.END),
-    projections=(*_parts.projections, *_erp.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS),
+    commands=(
+        *_erp.commands,
+        *staff.COMMANDS,
+        *APPLICATIONS.commands(),
+        *instances.COMMANDS,
+        sessions.CONFIRM,
+        sessions.END,
+        access_tokens.REVOKE,
+    ),
+    projections=(*_parts.projections, *_erp.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS, *TOKEN_PROJECTIONS),
     queries=(*_parts.queries, *_erp.queries, *ResourceReads(USERS_OF_THE_ERP).queries(), *QUERIES, *STAFF_QUERIES),
     extend=_extend,
     doors=DOORS,

@@ -57,9 +57,10 @@ class TokenMint:
             "exp": int((state.issued_at + timedelta(seconds=ACCESS_TOKEN_LIFE_S)).timestamp()),
         }
         access = jwt.encode(claims, self._key, algorithm=ALGORITHM)
-        return Tokens(access_token=access, refresh_token=self._refresh(instance, session, state.generation))
+        return Tokens(access_token=access, refresh_token=self.refresh_token(instance, session, state.generation))
 
-    def _refresh(self, instance: int, session: str, generation: int) -> str:
+    def refresh_token(self, instance: int, session: str, generation: int) -> str:
+        """Of a session, or of what else has generations and a key of its own."""
         text = f"{instance}.{session}.{generation}"
         mac = hmac.new(self._mac_key, text.encode(), sha256).digest()
         return base64.urlsafe_b64encode(text.encode() + b"." + mac).decode().rstrip("=")

@@ -1,4 +1,5 @@
-"""Who is asking. Access tokens are verified here, once per token; what revokes one arrives from auth within a second.
+"""Who is asking. Access tokens are verified here, once per token; what revokes one arrives from auth within a second. Those of ERP clients
+say nothing by themselves: auth is asked who holds one.
 
 If auth has been silent for SILENCE_S the gateway asks it. If it does not answer, reads go on for READS_GO_ON_S and writes are refused:
 a revocation could have been missed.
@@ -19,12 +20,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from libs.bus import subjects
 from libs.bus.connection import Connection
+from libs.contracts.auth.access_tokens import TOKEN
 from libs.contracts.auth.commands import TOKEN_MAX_CHARS, ConfirmSession, Instance, Keys, NoBody, Revocation
 from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError, Kind, unavailable
 from libs.domain.ids import command_id
 from libs.domain.principal import Principal, system
 from libs.runtime.asking import Services
+from services.gateway.known_tokens import KnownTokens
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,7 @@ class _AuthEvent(msgspec.Struct, frozen=True):
     type: str
     instance: str
     stream: str
+    position: int
     time: datetime
     data: dict[str, Any]
 
@@ -70,6 +74,7 @@ class Identities:
         self._services = services
         self._key: Any = None
         self._known: OrderedDict[str, Identity] = OrderedDict()
+        self._erp = KnownTokens(services)
         self._valid_from: OrderedDict[tuple[int, str], float] = OrderedDict()
         self._heard = 0.0
         self._silent_since: float | None = None
@@ -93,10 +98,30 @@ class Identities:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def identify(self, token: str, *, write: bool) -> Identity:
-        """Raises DomainError: ``unauthenticated``, or ``unavailable`` if a revocation may have been missed."""
+    async def identify_at(self, instance: int, token: str, *, write: bool) -> Principal:
+        """Who asks for something of this instance, with a token of either kind. Raises as ``identify`` does."""
+        if TOKEN.fullmatch(token):
+            self._require_heard(write=write)
+            known = await self._erp.holder(instance, token, silent=self._silent_since is not None)
+            if time.time() >= known.expires_at:
+                raise DomainError(Kind.UNAUTHENTICATED, "access_token_expired")
+            return known.principal
+        principal = (await self.identify(token, write=write)).principal
+        if principal.instance != instance:
+            raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
+        return principal
+
+    def ended(self, instance: int, token: str) -> None:
+        """An ERP client's token that was ended by a request to this gateway."""
+        self._erp.drop(instance, token)
+
+    def _require_heard(self, *, write: bool) -> None:
         if self._silent_since is not None and (write or time.monotonic() - self._silent_since > READS_GO_ON_S):
             raise unavailable("auth_silent", ASK_AGAIN_S)
+
+    async def identify(self, token: str, *, write: bool) -> Identity:
+        """Raises DomainError: ``unauthenticated``, or ``unavailable`` if a revocation may have been missed."""
+        self._require_heard(write=write)
         identity = self._known.get(token)
         if identity is None:
             identity = await self._verified(token)
@@ -151,6 +176,7 @@ class Identities:
             self._valid_from.popitem(last=False)
 
     async def _load(self) -> None:
+        self._erp.forget()
         found = self._services.stream("auth", "revocations", NoBody(), Revocation, principal=system(INSTALLATION, "gateway"))
         async for piece in found:
             for one in piece:
@@ -162,6 +188,7 @@ class Identities:
         except msgspec.DecodeError:
             log.warning("event of auth unreadable")
             return
+        self._erp.moved(int(event.instance[1:]), event.stream, event.position)
         if event.type == "session.ended":
             subject = event.stream.removeprefix("session-")
         elif event.type in ("user.changed", "user.deleted"):

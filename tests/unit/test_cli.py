@@ -43,6 +43,7 @@ def known(pid: int = 18) -> Endpoints:
 
 
 def test_status_where_nothing_runs_says_so_with_a_code_of_its_own(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["applications", "list", "demo"]) == exits.NOT_RUNNING
     assert main.main(["status"]) == exits.NOT_RUNNING == 3
     assert "theke up" in capsys.readouterr().err
 

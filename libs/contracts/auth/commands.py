@@ -21,11 +21,12 @@ CARD_ID_MAX_CHARS: Final = 64
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """``instance`` is a name; empty means the only one there is."""
+    """``instance`` is a name; empty means the only one there is. ``origin``: the address it was asked from."""
 
     username: str
     password: str
     instance: str = ""
+    origin: str = ""
 
 
 class Employee(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +147,7 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a token belongs to."""
+    """Who a token belongs to. ``application``: the number of the one that it is bound to."""
 
     key: str
     id: int
@@ -158,6 +159,27 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     staff_number: int | None
     roles: tuple[str, ...]
     rights: tuple[str, ...]
+    permissions: dict[str, bool]
+    changed_at: datetime
+    contact: int | None = None
+    apionly: bool = False
+    application: int | None = None
+
+
+class GroupHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of the ERP that somebody is in; ``writable``: what it owns may be written."""
+
+    id: int
+    name: str
+    writable: bool
+
+
+class MyAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may do with the ERP's records; ``permissions``: of a module, whether it may be written."""
+
+    admin: bool
+    nopublic: bool
+    groups: tuple[GroupHeld, ...]
     permissions: dict[str, bool]
 
 

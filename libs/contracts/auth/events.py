@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Final, Literal
 
 from libs.contracts.auth import access
-from libs.contracts.auth.records import USER
+from libs.contracts.auth.records import APPLICATION, USER
 from libs.domain.events import Event, event
 from libs.domain.records import RecordEvents, record_events
 
 USER_EVENTS: Final = record_events(USER, __name__)
+APPLICATION_EVENTS: Final = record_events(APPLICATION, __name__)
 RECORD_EVENTS: Final[Mapping[str, RecordEvents]] = {record.name: record_events(record, __name__) for record in access.RECORDS}
 
 INSTALLATION: Final = 0  # the log in which instances themselves are written down

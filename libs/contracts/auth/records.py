@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from libs.contracts.auth.rights import STAFF, CashPointRight
+from libs.contracts.auth.rights import OPERATE, STAFF, CashPointRight
 from libs.domain.records import Field, FieldType, RecordType
 
 Role = Literal["Admin", "Manager", "Cashier", "Waiter", "Kitchen", "Bar"]
@@ -42,4 +42,24 @@ USER: Final = RecordType(
     ),
     revision=3,
     version=3,
+)
+
+ACTIVE: Final = 0
+DEACTIVATED: Final = 1
+
+APPLICATION: Final = RecordType(
+    name="application",
+    service="auth",
+    table="applications",
+    prefix="app",
+    permission=OPERATE,
+    fields=(
+        Field(name="name", type=FieldType.TEXT, required=True),
+        Field(name="identifier", type=FieldType.TEXT, required=True, max_chars=200, unique=True, doc="what OAuth2 calls the client's id"),
+        Field(name="vendor", type=FieldType.TEXT),
+        Field(name="release", type=FieldType.INTEGER, low=10_000, default=10_000, doc="`version` of the ERP: 1.00-00 is 10000"),
+        Field(name="activity", type=FieldType.INTEGER, choices=(0, 1, 2), default=ACTIVE, doc="active, deactivated, deleted"),
+        Field(name="callbackurls", type=FieldType.LIST, item=str, default=(), max_items=20, doc="where OAuth2 may send a browser back to"),
+    ),
+    most=1_000,
 )

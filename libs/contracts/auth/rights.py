@@ -21,6 +21,7 @@ from libs.contracts.pos.permissions import (
 )
 
 STAFF: Final = "auth.staff"
+OPERATE: Final = "operate"  # nobody holds it: only who runs the installation
 
 READ: Final = False
 WRITE: Final = True

@@ -64,8 +64,9 @@ def _instance(call: Call) -> str:
 
 
 async def login(call: Call) -> TokensOut:
-    """User name and password for a pair of tokens; the access token lives an hour."""
-    asked = Login(username=call.body.username, password=call.body.password, instance=_instance(call))
+    """User name and password for a pair of tokens; the access token lives an hour. After some wrong ones there is a pause."""
+    origin = call.request.remote or ""
+    asked = Login(username=call.body.username, password=call.body.password, instance=_instance(call), origin=origin)
     return tokens_out(await call.command("auth", "login", asked, Tokens, deadline=limits.LOGIN_DEADLINE_S))
 
 
@@ -115,7 +116,7 @@ async def me(call: Call) -> MeOut:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/auth/login", "Auth", login, LoginBody, public=True, asks=("auth.login",)),
+    Route("POST", "/api/v1/auth/login", "Auth", login, LoginBody, public=True, asks=("auth.login",), refuses=(429,)),
     Route("POST", "/api/v1/auth/refresh", "Auth", refresh, RefreshBody, public=True, asks=("auth.refresh",)),
     Route("POST", "/api/v1/auth/pin", "Auth", pin, PinBody, public=True, asks=("auth.pin",), refuses=(429,)),
     Route("POST", "/api/v1/auth/card", "Auth", card, CardBody, public=True, asks=("auth.card",), refuses=(429,)),

@@ -1,86 +1,119 @@
-"""Logging in and out, and who one is: the sessions are those of the till's dialect, so is the token."""
+"""Logging in and out, and who one is: a token of 40 hex digits per user, identifier and application."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from libs.contracts.auth.commands import ACCESS_TOKEN_LIFE_S, PASSWORD_MAX_CHARS, Login, Logout, Me, NoBody, Tokens
+from libs.contracts.auth.access_tokens import (
+    IDENTIFIER,
+    KEY_PREFIX,
+    Done,
+    RevokeToken,
+    TokenGiven,
+    TokenLogin,
+    digest_of,
+    new_token,
+)
+from libs.contracts.auth.commands import PASSWORD_MAX_CHARS, Logout, Me, MyAccess, NoBody
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
 from libs.records.wanted import Wrong, integer_of
 from services.gateway import limits
 from services.gateway.dikas.call import Call, Route
 from services.gateway.zeyos import bodies
-from services.gateway.zeyos.serve import COOKIE, Json
+from services.gateway.zeyos.serve import COOKIE, Json, token_of
 
-IDENTIFIER: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,100}")
 SECRET: Final = re.compile(r"[0-9a-fA-F]{40}")
-SECONDS_MAX: Final = 2**53
+EXPIRES_MAX_S: Final = 253_402_300_799  # the end of the year 9999
+COOKIE_MAX_S: Final = 400 * 24 * 3600  # longer than this no browser keeps one
 NAME_MAX_CHARS: Final = 200
-ADMINISTRATORS: Final = "Admin"
 
 
 class LoggedIn(msgspec.Struct, frozen=True):
-    """``expdate`` in seconds since 1970."""
+    """``expdate`` in seconds since 1970, None for never."""
 
     user: int
-    application: None
+    application: int | None
     token: str
     identifier: str
-    expdate: int
+    expdate: int | None
 
 
 async def login(call: Call) -> Json:
     """Name or e-mail address and password for a token, by form or JSON; the cookie `ZEYOSID` carries it too."""
     body = await bodies.read(call.request)
     name, password, identifier = (_text(body, field) for field in ("name", "password", "identifier"))
-    _check(body, identifier, call)
-    instance = call.params["instance"]
-    if not _exists(await call.identities.instance_id(instance)) or len(name) > NAME_MAX_CHARS or len(password) > PASSWORD_MAX_CHARS:
+    secret, expires = _checked(body, identifier, call)
+    instance, token = call.params["instance"], new_token()
+    if not await call.identities.instance_id(instance) or len(name) > NAME_MAX_CHARS or len(password) > PASSWORD_MAX_CHARS:
         raise DomainError(Kind.UNAUTHENTICATED, "credentials_wrong")
-    asked = Login(username=name, password=password, instance=instance)
-    tokens = await call.command("auth", "login", asked, Tokens, deadline=limits.LOGIN_DEADLINE_S)
-    identity = await call.identities.identify(tokens.access_token, write=False)
-    call.principal = identity.principal
-    me = await call.query("auth", "me", NoBody(), Me)
-    secure = "; Secure" if call.request.secure else ""
-    call.headers["Set-Cookie"] = (
-        f"{COOKIE}={tokens.access_token}; Path=/{instance}/; Max-Age={tokens.expires_in}; HttpOnly; SameSite=Strict{secure}"
+    asked = TokenLogin(
+        username=name,
+        password=password,
+        instance=instance,
+        identifier=identifier,
+        token=token,
+        app_secret=secret,
+        expires=expires,
+        origin=call.request.remote or "",
     )
-    return Json(msgspec.json.encode(LoggedIn(me.id, None, tokens.access_token, identifier, int(identity.expires_at))))
+    given = await call.command("auth", "token.login", asked, TokenGiven, deadline=limits.LOGIN_DEADLINE_S)
+    end = int(given.expires.timestamp()) if given.expires else None
+    left = None if end is None else min(COOKIE_MAX_S, end - int(call.at.timestamp()))
+    _set_cookie(call, token, left)
+    return Json(msgspec.json.encode(LoggedIn(given.user, given.application, token, identifier, end)))
 
 
 async def logout(call: Call) -> Json:
-    """Ends the session: its token is dead everywhere within a second."""
-    await call.command("auth", "session.end", Logout(session=call.principal.session), dict[str, Any])
-    call.identities.revoke(call.principal.instance, call.principal.session, call.at.timestamp())
-    call.headers["Set-Cookie"] = f"{COOKIE}=; Path=/{call.params['instance']}/; Max-Age=0; HttpOnly; SameSite=Strict"
+    """The token is dead everywhere within a second."""
+    session = call.principal.session
+    if session.startswith(KEY_PREFIX):
+        token = token_of(call.request)
+        await call.command("auth", "token.revoke", RevokeToken(key=session, digest=digest_of(token)), Done)
+        call.identities.ended(call.principal.instance, token)
+    else:
+        await call.command("auth", "session.end", Logout(session=session), dict[str, Any])
+        call.identities.revoke(call.principal.instance, session, call.at.timestamp())
+    _set_cookie(call, "", 0)
     return Json()
 
 
 async def identity(call: Call) -> Json:
-    """Who the token belongs to; with `access=1` also what that person may do."""
+    """Who the token belongs to; with `access=1` also what that person may do, with `settings=1` the settings kept for that person."""
     me = await call.query("auth", "me", NoBody(), Me)
     full = " ".join(filter(None, (me.first_name, me.last_name)))
     shown: dict[str, Any] = {
-        "auth": {"user": me.id, "application": None, "lang": str(call.language)},
+        "auth": {"user": me.id, "application": me.application, "lang": str(call.language)},
         "user": me.id,
-        "contact": None,
+        "contact": me.contact,
         "name": me.username,
         "fullname": full or me.username,
         "email": me.email or "",
     }
     if call.request.query.get("access") == "1":
-        permissions = {name: int(write) for name, write in sorted(me.permissions.items())}
-        shown |= {"admin": int(ADMINISTRATORS in me.roles), "nopublic": 0, "apionly": 0, "groups": {}, "permissions": permissions}
+        access = await call.query("auth", "access", NoBody(), MyAccess)
+        shown |= {
+            "admin": int(access.admin),
+            "nopublic": int(access.nopublic),
+            "apionly": int(me.apionly),
+            "groups": {str(group.id): int(group.writable) for group in access.groups},
+            "permissions": {name: int(write) for name, write in sorted(access.permissions.items())},
+        }
+    if call.request.query.get("settings") == "1":
+        shown["settings"] = {}
     return Json(msgspec.json.encode(shown))
 
 
-def _exists(instance: int | None) -> bool:
-    return instance is not None and instance > 0
+def _set_cookie(call: Call, token: str, max_age: int | None) -> None:
+    """Without ``max_age`` it ends with the browser."""
+    age = "" if max_age is None else f"; Max-Age={max_age}"
+    secure = "; Secure" if call.request.secure else ""
+    call.headers["Set-Cookie"] = f"{COOKIE}={token}; Path=/{call.params['instance']}/{age}; HttpOnly; SameSite=Strict{secure}"
 
 
 def _text(body: Mapping[str, Any], field: str) -> str:
@@ -92,8 +125,8 @@ def _text(body: Mapping[str, Any], field: str) -> str:
     return value
 
 
-def _check(body: Mapping[str, Any], identifier: str, call: Call) -> None:
-    """Tokens live an hour: a later end is not refused, the answer tells the real one; an earlier one cannot be kept."""
+def _checked(body: Mapping[str, Any], identifier: str, call: Call) -> tuple[str | None, datetime | UnsetType | None]:
+    """The application's secret and the end asked for. Raises ``invalid`` naming every field at fault."""
     faults = []
     if not IDENTIFIER.fullmatch(identifier):
         faults.append(FieldError("identifier", "malformed", {"detail": IDENTIFIER.pattern}))
@@ -102,21 +135,35 @@ def _check(body: Mapping[str, Any], identifier: str, call: Call) -> None:
         faults.append(FieldError("appsecret", "malformed", {"detail": SECRET.pattern}))
     if body.get("otp") not in (None, ""):
         faults.append(FieldError("otp", "not_offered"))
-    expdate = body.get("expdate")
-    if expdate not in (None, ""):
-        least = int(call.at.timestamp()) + ACCESS_TOKEN_LIFE_S
-        try:
-            if isinstance(expdate, bool | dict | list | float) or integer_of(str(expdate), SECONDS_MAX) < least:
-                faults.append(FieldError("expdate", "out_of_range", {"min": least, "max": SECONDS_MAX}))
-        except Wrong as wrong:
-            faults.append(FieldError("expdate", wrong.reason, wrong.params))
+    expires: datetime | UnsetType | None = UNSET
+    try:
+        expires = _end(body.get("expdate", ""), call.at)
+    except Wrong as wrong:
+        faults.append(FieldError("expdate", wrong.reason, wrong.params))
     if faults:
         raise invalid(*faults)
+    return secret or None, expires
 
 
-_WHO: Final = "/{instance}/auth/v1/"
+def _end(asked: Any, now: datetime) -> datetime | UnsetType | None:
+    """A form has no null, so it writes the word. Raises Wrong."""
+    if asked is None or asked == "null":
+        return None
+    if asked == "":
+        return UNSET
+    if isinstance(asked, bool | float) or not isinstance(asked, int | str):
+        raise Wrong("expected_integer")
+    least = int(now.timestamp()) + 1
+    end = integer_of(str(asked), EXPIRES_MAX_S)
+    if end < least:
+        raise Wrong("out_of_range", min=least, max=EXPIRES_MAX_S)
+    return datetime.fromtimestamp(end, UTC)
+
+
+_WHO: Final = "/{instance}/auth/v1"
 ROUTES: Final = (
-    Route("POST", f"{_WHO}login", "auth", login, public=True, asks=("auth.login", "auth.me")),
-    Route("GET", f"{_WHO}logout", "auth", logout, status=204, asks=("auth.session.end",)),
-    Route("GET", _WHO, "auth", identity, asks=("auth.me",)),
+    Route("POST", f"{_WHO}/login", "auth", login, public=True, asks=("auth.token.login",)),
+    Route("GET", f"{_WHO}/logout", "auth", logout, status=204, asks=("auth.token.revoke", "auth.session.end")),
+    Route("GET", f"{_WHO}/", "auth", identity, asks=("auth.me", "auth.access")),
+    Route("GET", _WHO, "auth", identity, asks=("auth.me", "auth.access")),
 )

@@ -11,7 +11,7 @@ from aiohttp import web
 from libs.contracts.erp import RECORDS
 from libs.contracts.resources import RESOURCES
 from services.gateway.dikas.call import Route
-from services.gateway.zeyos import auth, items, rows
+from services.gateway.zeyos import auth, authorize, items, oauth, rows
 from services.gateway.zeyos.operations import KINDS, OPERATIONS
 from services.gateway.zeyos.plain import not_here, refused
 
@@ -23,10 +23,11 @@ def _routes_of(name: str) -> tuple[Route, ...]:
 
 
 OTHERS: Final = tuple(name for name in sorted(RESOURCES) if name != "items")
-ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *items.ROUTES, *(route for name in OTHERS for route in _routes_of(name)))
+_ROWS: Final = (*items.ROUTES, *(route for name in OTHERS for route in _routes_of(name)))
+ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *oauth.ROUTES, *authorize.ROUTES, *_ROWS)
 # how refusals of a section call the fields of its record
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {"items": items.FIELDS}
-_OURS: Final = re.compile(r"/(?P<instance>[A-Za-z0-9_-]{1,64})/(?:api|auth)/v1(?:/.*)?")
+_OURS: Final = re.compile(r"/(?P<instance>[A-Za-z0-9_-]{1,64})/(?:api|auth|oauth2)/v1(?:/.*)?")
 
 
 def paths(route: Route) -> tuple[str, ...]:

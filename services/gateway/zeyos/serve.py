@@ -22,11 +22,12 @@ from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route, bearer
 from services.gateway.dikas.params import IF_NONE_MATCH
 from services.gateway.identity import Identities
-from services.gateway.zeyos import plain
+from services.gateway.zeyos import oauth_errors, plain
 
 log = structlog.get_logger(__name__)
 
 COOKIE: Final = "ZEYOSID"
+OAUTH: Final = "oauth2"  # the section that refuses in JSON
 JSON: Final = "application/json; charset=utf-8"
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES: Final = frozenset({"PUT", "PATCH", "DELETE"})  # POST only asks
@@ -37,6 +38,14 @@ class Json(msgspec.Struct, frozen=True):
 
     body: bytes = b""
     status: int = 200
+
+
+class Page(msgspec.Struct, frozen=True):
+    """An answer for a browser, with all of its headers."""
+
+    body: bytes
+    status: int
+    headers: dict[str, str]
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -63,6 +72,8 @@ class Server:
                 try:
                     return await self._answer(route, call)
                 except DomainError as error:
+                    if route.section == OAUTH:
+                        return oauth_errors.refused(error, request, realm=call.params["instance"], trace=trace)
                     return plain.refused(error, request, realm=call.params["instance"], trace=trace, fields=names)
                 except (asyncio.CancelledError, web.HTTPException, ConnectionError):
                     raise
@@ -74,13 +85,16 @@ class Server:
 
     async def _answer(self, route: Route, call: Call) -> web.StreamResponse:
         if not route.public:
-            identity = await self._identities.identify(token_of(call.request), write=route.method in _WRITES)
-            if await self._identities.instance_id(call.params["instance"]) != identity.principal.instance:
+            token = token_of(call.request)
+            instance = await self._identities.instance_id(call.params["instance"])
+            if not instance:
                 raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
-            call.principal = identity.principal
+            call.principal = await self._identities.identify_at(instance, token, write=route.method in _WRITES)
         found = await route.handler(call)
         if isinstance(found, Rows):
             return await _listed(call, found.pieces)
+        if isinstance(found, Page):
+            return web.Response(status=found.status, body=found.body, headers={**_headers(call), **found.headers})
         return _answered(call, found)
 
 

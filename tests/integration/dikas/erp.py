@@ -74,8 +74,10 @@ class Erp:
             assert "\n" not in reply.text, reply
         return reply
 
-    async def login(self, name: str = "admin", password: str = "admin") -> Any:
-        reply = await self.ask("POST", "auth/v1/login", {"name": name, "password": password, "identifier": "test"}, token="")
+    async def login(self, name: str = "admin", password: str = "admin", **more: Any) -> Any:
+        """A second login with the same ``identifier`` ends the first."""
+        body = {"name": name, "password": password, "identifier": "test", **more}
+        reply = await self.ask("POST", "auth/v1/login", body, token="")
         assert reply.status == 200, reply
         self.token = reply.json["token"]
         return reply.json

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.cli.applications import create, operator_of
 from libs.runtime.config import PROJECT
 from libs.runtime.provision import create_instance
 from services import demo
@@ -93,8 +94,10 @@ async def test_selling_offline_as_it_is_written(url: str) -> None:
 async def test_an_erp_client_as_it_is_written(theke: Theke, url: str) -> None:
     name = theke.gateways[-1]._settings.instance
     script = shell_of("docs/how-to/connect-an-erp-client.md").replace("http://127.0.0.1:5015/demo", f"{url}/{name}")
-    who, found, counted, made, changed, gone = await answers(script)
+    shop = await create(theke.services, await operator_of(theke.services, name), "web-shop", name="Web shop")
+    who, refreshed, worth, found, counted, made, changed, gone = await answers(f"secret={shop.secret}\n{script}")
     assert who["name"] == "admin"
+    assert (refreshed["expires_in"], worth) == (3600, {"active": False})
     assert [row["no"] for row in found] == ["105", "106"]
     assert counted == {"count": 4}
     assert (made["itemnum"], made["sellingprice"]) == ("M-1", Decimal("12.50"))

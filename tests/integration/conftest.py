@@ -1,4 +1,4 @@
-"""One Theke for all tests of the dialect; an inn (an instance with menu and tables) for every test, or one for a module."""
+"""One Theke for all tests of the dialects; an inn (an instance with menu and tables) for every test, or one for a module."""
 
 from __future__ import annotations
 
