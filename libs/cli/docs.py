@@ -18,8 +18,8 @@ from libs.cli.rights import SERVICES, Need, matrix, needs_of
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
 from libs.domain.events import Event, known_events
+from libs.domain.paging import ALL_MAX_ROWS, PAGE_MAX_ROWS
 from libs.projections.tables import SEARCH_TIMEOUT_MS
-from libs.records.lists import ALL_MAX_ROWS, PAGE_MAX_ROWS
 from libs.records.query import compile, conditions, values
 from libs.records.wanted import SEARCH_WORDS_MAX
 from libs.runtime.config import PROJECT
@@ -137,7 +137,7 @@ gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All bu
 | `Theke-Register` | the register a payment is booked at, default `1`; each counts its receipts by itself |
 | `Theke-Instance` | the business, at a login; elsewhere checked against the token |
 | `Accept-Language` | `de` (default) or `en` |
-| `If-Match` | of a `PUT` or `DELETE`: only if the record still has this ETag, else 412 |
+| `If-Match` | of a `PUT` or `DELETE`, and of all that is done with an open item: only if it still has this ETag, else 412 |
 | `If-None-Match` | of a `GET`: 304 if the answer still has this ETag |
 | `Accept` | `text/csv` for [reports](reports.md) as tables; everything else is JSON |
 
@@ -152,8 +152,9 @@ gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All bu
 
 Lists of records take `page` and `pageSize` (up to {page_max}), `search` (all its words must occur), `sort` (fields, `-` in front for
 descending, with commas), any field by its name, `createdFrom`, `createdTo`, `changedFrom` and `changedTo`; or `changedSince` alone, which
-gives what changed and, as `{{id, isDeleted, changedDate}}`, what is gone. Without `page` and `pageSize` a list is whole, up to {all_max}
-rows.
+gives what changed and, as `{{id, isDeleted, changedDate}}`, what is gone. All other lists (receipts, open items, shifts, Z reports, table
+status, colleagues) take `page`, `pageSize`, `sort` and the filters that the published document names. Without `page` and `pageSize` a list
+is whole, up to {all_max} rows; above that it is 413.
 
 The same for programs, with every parameter, answer and refusal: `GET /swagger/v1/swagger.json` (OpenAPI 3.1); to read and to try out:
 `/swagger`.

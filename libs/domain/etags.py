@@ -7,6 +7,6 @@ from hashlib import md5
 ETAG_CHARS = 32
 
 
-def etag(instance: int, type_: str, id_: int, version: int) -> str:
+def etag(instance: int, type_: str, id_: int | str, version: int) -> str:
     """The same for the same version of the same record of an instance, and for nothing else."""
     return md5(f"{instance}/{type_}/{id_}/{version}".encode(), usedforsecurity=False).hexdigest()

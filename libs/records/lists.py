@@ -7,24 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from libs.domain.errors import FieldError, invalid
+from libs.domain.paging import Paged, check_page
 from libs.domain.records import Field, FieldType, RecordType
-from libs.projections.tables import Statement
+from libs.projections.listed import Compiled, order_of
 from libs.records.validate import is_key
 from libs.records.wanted import Wrong, decimal_of, integer_of, search_patterns, text_of
 
-ALL_MAX_ROWS: Final = 100_000  # of a list that is not asked for page by page
-PAGE_MAX_ROWS: Final = 1_000
-PAGE_ROWS: Final = 50
-PAGES_MAX: Final = 1_000_000
-SORT_FIELDS_MAX: Final = 5
 VALUE_MAX_CHARS: Final = 200
-SHAPES_KEPT: Final = 256  # compiled statements
 
 # what every record has besides its fields
 TIMES: Final[Mapping[str, tuple[str, str]]] = {
@@ -36,23 +30,11 @@ TIMES: Final[Mapping[str, tuple[str, str]]] = {
 SYSTEM_ORDER: Final[Mapping[str, str]] = {"id": "id", "created_date": "created_at", "changed_date": "changed_at"}
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is wanted of a list. ``sort``: field names, ``-`` in front for descending; ``filters``: field (or a name of ``TIMES``) →
-    value as text; ``page`` counts from 1, None means all."""
+class Listing(Paged, frozen=True, kw_only=True, omit_defaults=True):
+    """What is wanted of a list of records. ``sort``: field names; ``filters``: field (or a name of ``TIMES``) → value as text."""
 
     search: str = ""
-    sort: tuple[str, ...] = ()
     filters: Mapping[str, str] = msgspec.field(default_factory=dict)
-    page: int | None = None
-    page_size: int = PAGE_ROWS
-
-
-class Compiled(msgspec.Struct, frozen=True):
-    """``where`` begins with the instance as $1; ``arguments`` are those from $2 on."""
-
-    where: str
-    arguments: tuple[Any, ...]
-    order: tuple[str, ...]
 
 
 def can_filter(field: Field) -> bool:
@@ -78,17 +60,11 @@ def compile_listing(record: RecordType, listing: Listing) -> Compiled:
         add("t.search_text like all({}::text[])", words)
     for name, text in listing.filters.items():
         _filter(record, name, text, add, faults)
-    order = _order(record, listing.sort, faults)
-    _check_page(listing, faults)
+    order = order_of(listing.sort, _columns(record), "t.id", faults)
+    check_page(listing, faults)
     if faults:
         raise invalid(*faults)
     return Compiled(" and ".join(conditions), tuple(arguments), order)
-
-
-@lru_cache(maxsize=SHAPES_KEPT)
-def statement(text: str) -> Statement:
-    """The guard of every statement on query tables holds for compiled ones too; the same shape is made once."""
-    return Statement(text, lasting=False)
 
 
 def _filter(record: RecordType, name: str, text: str, add: Callable[[str, Any], None], faults: list[FieldError]) -> None:
@@ -109,35 +85,15 @@ def _filter(record: RecordType, name: str, text: str, add: Callable[[str, Any], 
         faults.append(FieldError(name, wrong.reason, wrong.params))
 
 
-def _order(record: RecordType, sort: tuple[str, ...], faults: list[FieldError]) -> tuple[str, ...]:
-    """Columns with their directions; what has no value stands last, and the id decides between equals."""
-    if not sort:
-        return ()
+def _columns(record: RecordType) -> dict[str, str]:
+    """What its lists can be sorted by."""
     columns = {field.name: f"{field.name}_order" if ordered(field) else field.name for field in record.fields if can_sort(field)}
-    columns.update(SYSTEM_ORDER)
-    if len(sort) > SORT_FIELDS_MAX:
-        faults.append(FieldError("sort", "too_many", {"max": SORT_FIELDS_MAX}))
-        return ()
-    order = []
-    for name in sort:
-        bare = name.removeprefix("-")
-        if bare not in columns:
-            faults.append(FieldError("sort", "not_known", {"value": name[:50]}))
-            continue
-        order.append(f"t.{columns[bare]} {'desc' if name.startswith('-') else 'asc'} nulls last")
-    return (*order, "t.id asc")
+    return {name: f"t.{column}" for name, column in {**columns, **SYSTEM_ORDER}.items()}
 
 
 def ordered(field: Field) -> bool:
     """Whether a column of its own holds how this field sorts."""
     return field.searchable and field.type is FieldType.TEXT
-
-
-def _check_page(listing: Listing, faults: list[FieldError]) -> None:
-    if listing.page is not None and not 1 <= listing.page <= PAGES_MAX:
-        faults.append(FieldError("page", "out_of_range", {"min": 1, "max": PAGES_MAX}))
-    if not 1 <= listing.page_size <= PAGE_MAX_ROWS:
-        faults.append(FieldError("page_size", "out_of_range", {"min": 1, "max": PAGE_MAX_ROWS}))
 
 
 def _is_struct(item: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,10 +10,11 @@ import msgspec
 from libs.domain.events import Recorded
 from libs.domain.records import FieldType, RecordType, RecordView
 from libs.projections.declare import Key, Projection, Table
+from libs.projections.listed import Lister
 from libs.projections.rows import Rows
 from libs.projections.tables import Statement
 from libs.records.engine import Records
-from libs.records.lists import Compiled, ordered
+from libs.records.lists import ordered
 from libs.records.state import named_values
 from libs.records.wanted import fold
 
@@ -108,29 +108,25 @@ class RecordQueries:
 
     def __init__(self, records: Records) -> None:
         record = records.type
-        self.table = f"{{{record.service}.{record.table}}} t"
+        table = f"{{{record.service}.{record.table}}} t"
         gone = f"{{{record.service}.{gone_table(record)}}} t"
         columns = ["key", "id", "version", "created_at", "changed_at", "creator", *(field.name for field in record.fields)]
-        self.columns = ", ".join(f"t.{column}" for column in columns)
+        shown = ", ".join(f"t.{column}" for column in columns)
         self._names = [field.name for field in record.fields]
         self._lists = [(field.name, msgspec.json.Decoder(field.python)) for field in record.fields if field.type is FieldType.LIST]
-        one_of = f"select {self.columns} from {self.table} where t.instance = $1"
+        one_of = f"select {shown} from {table} where t.instance = $1"
         behind = "t.position > ${0} order by t.position limit ${1}"
         self.by_key = Statement(f"{one_of} and t.key = $2")
-        self.by_ids = Statement(f"{one_of} and t.id = any($2::int[])")
+        self.lister = Lister(shown, table, "id")
         self.changed = Statement(f"select t.position, {one_of[7:]} and t.position <= $2 and {behind.format(3, 4)}")
         self.gone = Statement(
             f"select t.key, t.deleted_at, t.position from {gone} where t.instance = $1 and t.position <= $2 and {behind.format(3, 4)}"
         )
         self.position_at = Statement(  # of the last change or deletion up to a moment
-            f"select max(b.position) as position from (select t.position from {self.table} where t.instance = $1 and t.changed_at <= $2 "
+            f"select max(b.position) as position from (select t.position from {table} where t.instance = $1 and t.changed_at <= $2 "
             f"union all select d.position from {gone[:-2]} d where d.instance = $1 and d.deleted_at <= $2) b "
             "having max(b.position) is not null"
         )
-
-    def rows(self, compiled: Compiled, tail: str, columns: str = "") -> str:
-        """A compiled list as a statement's text; ``tail`` is what follows its conditions."""
-        return f"select {columns or self.columns} from {self.table} where {compiled.where}{tail}"
 
     def view(self, row: Any) -> RecordView:
         values = {name: row[name] for name in self._names}
@@ -146,8 +142,3 @@ class RecordQueries:
             creator=row["creator"],
             values=values,
         )
-
-    def in_order(self, ids: Sequence[int], rows: Sequence[Any]) -> list[RecordView]:
-        """The rows as their ids stand; those that went meanwhile are left out."""
-        by_id = {row["id"]: row for row in rows}
-        return [self.view(by_id[id_]) for id_ in ids if id_ in by_id]

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from libs.domain.decider import CommandType
-from libs.domain.errors import DomainError, Kind, not_found
+from libs.domain.errors import not_found
 from libs.domain.records import RecordView
 from libs.projections.declare import Projection
-from libs.projections.tables import PAGE_ROWS
+from libs.projections.listed import Compiled
 from libs.records.engine import Records
 from libs.records.inheritance import Above, Inheritance
-from libs.records.lists import ALL_MAX_ROWS, Compiled, Listing, compile_listing, statement
+from libs.records.lists import Listing, compile_listing
 from libs.records.tables import Gone, RecordQueries, projection
 from libs.runtime.service import Ask, Query
 
@@ -96,47 +96,15 @@ class RecordReads:
 
     async def count(self, ask: Ask) -> Count:
         """Raises ``invalid`` for a wrong parameter, ``too_large`` for more rows than may be had at once."""
-        listing: Listing = ask.body
-        compiled = compile_listing(self._type, listing)
+        compiled = compile_listing(self._type, ask.body)
         position = await self._position(ask)
-        bound = "" if listing.page is not None else f" limit {ALL_MAX_ROWS + 1}"
-        text = f"select count(*) from ({self._statements.rows(compiled, bound, '1')}) n"
-        rows = await ask.tables.fetch(statement(text), ask.instance, *compiled.arguments)
-        total = rows[0]["count"] if rows else 0
-        if listing.page is None and total > ALL_MAX_ROWS:
-            raise DomainError(Kind.TOO_LARGE, "list_too_long", {"max": ALL_MAX_ROWS})
-        return Count(total, position)
+        return Count(await self._statements.lister.count(ask.tables, ask.instance, compiled, ask.body), position)
 
     async def listed(self, ask: Ask) -> AsyncIterator[list[RecordView]]:
-        """A page, or all: by id in pieces, or in the order asked for, which is fixed before the first piece is read."""
         compiled = compile_listing(self._type, ask.body)
         known: dict[str, Above] = {}
-        pieces = self._page if ask.body.page is not None else self._sorted if compiled.order else self._by_id
-        async for views in pieces(ask, compiled):
-            yield await self._shown(ask, views, known)
-
-    async def _page(self, ask: Ask, compiled: Compiled) -> AsyncIterator[list[RecordView]]:
-        size, skip = ask.body.page_size, (ask.body.page - 1) * ask.body.page_size
-        tail = f" order by {', '.join(compiled.order) or 't.id'} limit {size:d} offset {skip:d}"
-        rows = await self._fetch(ask, compiled, tail)
-        yield [self._statements.view(row) for row in rows]
-
-    async def _sorted(self, ask: Ask, compiled: Compiled) -> AsyncIterator[list[RecordView]]:
-        tail = f" order by {', '.join(compiled.order)} limit {ALL_MAX_ROWS:d}"
-        ids = [row["id"] for row in await self._fetch(ask, compiled, tail, "t.id")]
-        for first in range(0, len(ids), PAGE_ROWS):
-            piece = ids[first : first + PAGE_ROWS]
-            yield self._statements.in_order(piece, await ask.tables.fetch(self._statements.by_ids, ask.instance, piece))
-
-    async def _by_id(self, ask: Ask, compiled: Compiled) -> AsyncIterator[list[RecordView]]:
-        behind = len(compiled.arguments) + 2
-        text = self._statements.rows(compiled, f" and t.id > ${behind} order by t.id limit ${behind + 1}")
-        async for rows in ask.tables.stream(statement(text), ask.instance, *compiled.arguments, by="id"):
-            yield [self._statements.view(row) for row in rows]
-
-    async def _fetch(self, ask: Ask, compiled: Compiled, tail: str, columns: str = "") -> list[Any]:
-        text = self._statements.rows(compiled, tail, columns)
-        return await ask.tables.fetch(statement(text), ask.instance, *compiled.arguments)
+        async for rows in self._statements.lister.pieces(ask.tables, ask.instance, compiled, ask.body):
+            yield await self._shown(ask, [self._statements.view(row) for row in rows], known)
 
     async def changes(self, ask: Ask) -> AsyncIterator[list[Change]]:
         """Those that are gone, those that changed, and those for which something holds since that changed above them."""
@@ -155,9 +123,9 @@ class RecordReads:
         if keys == []:
             return
         under, arguments = ("", ()) if keys is None else (f" and t.{inheritance.link} = any($3::text[])", (keys,))
-        compiled = Compiled(f"t.instance = $1 and t.position <= $2{under}", (since, *arguments), ())
-        async for views in self._by_id(ask, compiled):
-            yield views
+        compiled = Compiled(f"t.instance = $1 and t.position <= $2{under}", (since, *arguments))
+        async for rows in self._statements.lister.by_key(ask.tables, ask.instance, compiled):
+            yield [self._statements.view(row) for row in rows]
 
     async def position(self, ask: Ask) -> int:
         """The position behind which everything lies that changed at this moment or later, by anybody's clock."""

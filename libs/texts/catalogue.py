@@ -182,6 +182,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "already_exists": Text("Gibt es schon", "Already exists"),
     "claim_taken": Text("Wert bereits vergeben", "Value already taken"),
     "settings_mismatch": Text("Einstellungen inzwischen geändert", "Settings changed meanwhile"),
+    "item_mismatch": Text("Am Tisch inzwischen geändert", "Changed at the table in the meantime"),
     "version_mismatch": Text("Inzwischen geändert", "Changed in the meantime"),
     "instance_closed": Text("Mandant geschlossen", "Instance closed"),
     "event_too_large": Text("Vorgang zu groß", "Too much at once"),
@@ -448,6 +449,10 @@ DETAILS: Final[Mapping[str, Text]] = {
     "claim_taken": Text("Feld '{field}': '{value}' ist bereits vergeben", "Field '{field}': '{value}' is already taken"),
     "settings_mismatch": Text(
         "Die Einstellungen wurden inzwischen geändert; bitte neu lesen", "The settings were changed meanwhile; read them again"
+    ),
+    "item_mismatch": Text(
+        "Am Tisch der Position '{id}' ist inzwischen etwas geschehen; bitte neu lesen",
+        "Something happened at the table of item '{id}' meanwhile; read it again",
     ),
     "version_mismatch": Text("Der Datensatz steht bei Version {version}", "The record is at version {version}"),
     "event_too_large": Text("Höchstens {limit_kib} KiB je Vorgang", "{limit_kib} KiB per operation at most"),

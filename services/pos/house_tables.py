@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -20,12 +18,15 @@ from libs.contracts.pos.house import (
     ZReport,
     ZReportIssued,
 )
+from libs.contracts.pos.lists import ReportList, ShiftList
 from libs.contracts.pos.permissions import DAY_CLOSE, PAYMENTS, SETTINGS
 from libs.domain.errors import not_found
 from libs.domain.events import Recorded
 from libs.projections.declare import Projection, Table
+from libs.projections.listed import Lister
 from libs.projections.rows import Rows
 from libs.projections.tables import Statement, Tables
+from libs.runtime.lists import RowList
 from libs.runtime.records import All
 from libs.runtime.service import Ask, Query
 from services.pos.house import Z_REPORT, z_report_of
@@ -119,22 +120,8 @@ def z_report_issued(rows: Rows, event: Recorded) -> None:
     rows.put("z_reports", report.id, number=report.number, first_day=report.first_day, through=report.through, document=_text(report))
 
 
-class ShiftFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """``open`` None: all; ``since``: business days from this one on."""
-
-    open: bool | None = None
-    since: date | None = None
-
-
-_SHIFT = "select t.document, t.position from {pos.shifts} t where t.instance = $1"
-_SHIFT_BY_KEY = Statement(f"{_SHIFT} and t.key = $2")
-_SHIFT_LIST = Statement(
-    f"{_SHIFT} and ($2::boolean is null or t.settled <> $2) and ($3::date is null or t.business_day >= $3) "
-    "and t.position > $4 order by t.position limit $5"
-)
-_REPORT = "select t.document, t.number from {pos.z_reports} t where t.instance = $1"
-_REPORT_BY_KEY = Statement(f"{_REPORT} and t.key = $2")
-_REPORT_LIST = Statement(f"{_REPORT} and t.number > $2 order by t.number limit $3")
+_SHIFT_BY_KEY = Statement("select t.document from {pos.shifts} t where t.instance = $1 and t.key = $2")
+_REPORT_BY_KEY = Statement("select t.document from {pos.z_reports} t where t.instance = $1 and t.key = $2")
 _SETTINGS = Statement("select t.settings from {pos.house} t where t.instance = $1")
 
 _reports = msgspec.json.Decoder(ZReport)
@@ -148,21 +135,11 @@ async def shift(ask: Ask) -> Shift:
     return _shifts.decode(row["document"])
 
 
-async def shifts(ask: Ask) -> AsyncIterator[list[Shift]]:
-    async for rows in ask.tables.stream(_SHIFT_LIST, ask.instance, ask.body.open, ask.body.since, by="position"):
-        yield [_shifts.decode(row["document"]) for row in rows]
-
-
 async def z_report(ask: Ask) -> ZReport:
     row = await ask.tables.fetch_one(_REPORT_BY_KEY, ask.instance, ask.body.report)
     if row is None:
         raise not_found("z_report_not_found", id=ask.body.report)
     return _reports.decode(row["document"])
-
-
-async def z_reports(ask: Ask) -> AsyncIterator[list[ZReport]]:
-    async for rows in ask.tables.stream(_REPORT_LIST, ask.instance, by="number"):
-        yield [_reports.decode(row["document"]) for row in rows]
 
 
 async def settings_of(tables: Tables, instance: int) -> HouseSettings:
@@ -174,10 +151,44 @@ async def settings(ask: Ask) -> HouseSettings:
     return await settings_of(ask.tables, ask.instance)
 
 
+_SHIFT_REGISTER: Final = "(t.document->>'register')"
+SHIFT_LIST: Final = RowList(
+    Lister("t.document, t.position", "{pos.shifts} t", "position"),
+    ShiftList,
+    {
+        "open": "t.settled <> {}",
+        "first_day": "t.business_day >= {}",
+        "last_day": "t.business_day <= {}",
+        "staff": "t.staff = {}",
+        "register": f"{_SHIFT_REGISTER} = {{}}",
+    },
+    {
+        "opened_date": "t.position",
+        "business_day": "t.business_day",
+        "staff": "t.staff",
+        "register": _SHIFT_REGISTER,
+        "difference": "(t.document->>'difference')::bigint",
+    },
+    lambda row: _shifts.decode(row["document"]),
+)
+REPORT_LIST: Final = RowList(
+    Lister("t.document, t.number", "{pos.z_reports} t", "number"),
+    ReportList,
+    {"first_day": "t.through >= {}", "last_day": "t.first_day <= {}", "staff": "t.document->>'staff' = {}"},
+    {
+        "number": "t.number",
+        "first_date": "t.first_day",
+        "date": "t.through",
+        "closed_date": "t.number",
+        "gross": "(t.document->'totals'->>'gross')::bigint",
+    },
+    lambda row: _reports.decode(row["document"]),
+)
+
 QUERIES: Final = (
     Query("shift.get", ShiftKey, shift, PAYMENTS),
-    Query("shift.list", ShiftFilter, shifts, PAYMENTS, stream=True),
+    *SHIFT_LIST.queries("shift", PAYMENTS),
     Query("z_report.get", ReportKey, z_report, DAY_CLOSE),
-    Query("z_report.list", All, z_reports, DAY_CLOSE, stream=True),
+    *REPORT_LIST.queries("z_report", DAY_CLOSE),
     Query("house.settings", All, settings, SETTINGS),
 )

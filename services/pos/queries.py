@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.commands import Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber
+from libs.contracts.pos.commands import Receipt, ReceiptKey, ReceiptNumber
+from libs.contracts.pos.lists import RECEIPT_ORDERS, TEXT_MAX_CHARS, TEXT_MIN_CHARS, ReceiptList
 from libs.contracts.pos.permissions import PAYMENTS
-from libs.domain.errors import not_found
+from libs.domain.errors import FieldError, not_found
+from libs.projections.listed import Lister
 from libs.projections.tables import Statement, Tables
+from libs.runtime.lists import RowList
 from libs.runtime.service import Ask, Query
-from services.pos.projections import AFTER, After
+from services.pos.projections import AFTER, After, words_of
 
-_RECEIPT = (
-    "select r.document, r.void_receipt, r.refund_receipts, r.refunded, r.after, r.position from {pos.receipts} r where r.instance = $1"
-)
-RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and r.key = $2")
-_RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and r.register = $2 and r.number = $3")
-_RECEIPTS = Statement(
-    f"{_RECEIPT} and ($2::timestamptz is null or r.date >= $2) and ($3::timestamptz is null or r.date <= $3) "
-    "and r.position > $4 order by r.position limit $5"
-)
+INT64_MAX: Final = 2**63 - 1
+
+_COLUMNS = "t.document, t.void_receipt, t.refund_receipts, t.refunded, t.after, t.position"
+_RECEIPT = f"select {_COLUMNS} from {{pos.receipts}} t where t.instance = $1"
+RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and t.key = $2")
+_RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and t.register = $2 and t.number = $3")
 
 _receipts = msgspec.json.Decoder(Receipt)
 
@@ -49,11 +48,6 @@ def _with_after(receipt: Receipt, after: After) -> Receipt:
     )
 
 
-async def receipts(ask: Ask) -> AsyncIterator[list[Receipt]]:
-    async for rows in ask.tables.stream(_RECEIPTS, ask.instance, ask.body.since, ask.body.until, by="position"):
-        yield [receipt_of_row(row) for row in rows]
-
-
 async def receipt_by_key(tables: Tables, instance: int, key: str) -> Receipt | None:
     row = await tables.fetch_one(RECEIPT_BY_KEY, instance, key)
     return None if row is None else receipt_of_row(row)
@@ -73,8 +67,39 @@ async def receipt_by_number(ask: Ask) -> Receipt:
     return receipt_of_row(row)
 
 
+def _check(wanted: ReceiptList, faults: list[FieldError]) -> None:
+    if wanted.number is not None and not 1 <= wanted.number <= INT64_MAX:
+        faults.append(FieldError("number", "out_of_range", {"min": 1, "max": INT64_MAX}))
+    if wanted.text is not None and not TEXT_MIN_CHARS <= len(wanted.text) <= TEXT_MAX_CHARS:
+        short = len(wanted.text) < TEXT_MIN_CHARS
+        bound = {"min": TEXT_MIN_CHARS} if short else {"max": TEXT_MAX_CHARS}
+        faults.append(FieldError("text", "too_short" if short else "too_long", bound))
+
+
+RECEIPTS: Final = RowList(
+    Lister(_COLUMNS, "{pos.receipts} t", "position", many=True),
+    ReceiptList,
+    {
+        "number": "t.number = {}",
+        "since": "t.date >= {}",
+        "until": "t.date <= {}",
+        "first_day": "t.business_day >= {}",
+        "last_day": "t.business_day <= {}",
+        "staff": "t.staff = {}",
+        "customer": "t.customer = {}",
+        "register": "t.register = {}",
+        "table": "t.table_key = {}",
+        "text": "strpos(t.words, {}) > 0",
+        "voided": "(t.void_receipt is not null) = {}",
+    },
+    {name: {"table": "t.table_key"}.get(name, f"t.{name}") for name in RECEIPT_ORDERS},
+    receipt_of_row,
+    read={"text": lambda text: words_of([text])},
+    check=_check,
+)
+
 QUERIES: Final = (
-    Query("receipt.list", ReceiptFilter, receipts, PAYMENTS, stream=True),
+    *RECEIPTS.queries("receipt", PAYMENTS),
     Query("receipt.get", ReceiptKey, receipt, PAYMENTS),
     Query("receipt.by_number", ReceiptNumber, receipt_by_number, PAYMENTS),
 )

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from libs.domain.paging import Paged
 from libs.domain.records import RecordView
 
 ACCESS_TOKEN_LIFE_S: Final = 3600
@@ -77,6 +78,15 @@ class StaffView(RecordView, frozen=True, kw_only=True):
     has_pin: bool = False
     has_card: bool = False
     last_login: datetime | None = None
+
+
+class ColleagueList(Paged, frozen=True, kw_only=True, omit_defaults=True):
+    """Who may log in at a moment."""
+
+    at: datetime
+
+
+COLLEAGUE_ORDERS: Final = ("staff_number",)
 
 
 class Colleague(msgspec.Struct, frozen=True, kw_only=True):

@@ -218,13 +218,6 @@ class TableTab(msgspec.Struct, frozen=True, kw_only=True):
     occupied_at: datetime | None = None
 
 
-class ReceiptFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Receipts by date (inclusive, when the log took them), newest last; nothing given means all."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-
-
 class TableKey(msgspec.Struct, frozen=True, kw_only=True):
     table: str
 

@@ -1,6 +1,7 @@
 """What can be asked about the floor: tables and the items open at them. Amounts are minor units; limits are inclusive.
 
 Commands about one item name it by ``line``; ``table``, where it stands, is filled in by the till itself and not part of what is repeated.
+``if_match``: refuse unless the item has one of these tags.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from msgspec import UNSET, UnsetType
 from libs.contracts.pos.commands import TableStatus
 from libs.contracts.pos.events import OrderLine, ReceiptLine, TableState, TaxAmount
 from libs.contracts.pos.tab_events import KitchenState
+from libs.domain.etags import etag
 
 MERGED_TABLES_MAX: Final = 20
 SPLIT_ITEMS_MAX: Final = 500
 LAYOUT_TABLES_MAX: Final = 500
 REASON_MAX_CHARS: Final = 200
-PAGE_SIZE_MAX: Final = 1_000
-PAGE_MAX: Final = 1_000_000
 
 
 class MoveTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +74,7 @@ class MoveLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seat: int | None = None
     quantity: Decimal | None = None
     table: str = ""
+    if_match: tuple[str, ...] = ()
 
 
 class ChangeLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +90,7 @@ class ChangeLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     discount_amount: int | UnsetType | None = UNSET
     reason: str | None = None
     table: str = ""
+    if_match: tuple[str, ...] = ()
 
 
 class CancelLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,12 +100,14 @@ class CancelLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     quantity: Decimal | None = None
     table: str = ""
+    if_match: tuple[str, ...] = ()
 
 
 class SetKitchenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     line: str
     state: KitchenState
     table: str = ""
+    if_match: tuple[str, ...] = ()
 
 
 class PlacedTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -132,8 +136,14 @@ class CancelledPart(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+def item_tag(instance: int, table: str, version: int) -> str:
+    """The tag of everything that is open at a table: whatever is done at it, an item may be shown differently afterwards."""
+    return etag(instance, "tab", table, version)
+
+
 class OpenItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that is open, or was cancelled: then ``cancelled`` says why and what is "open" is what was taken off."""
+    """An item that is open, or was cancelled: then ``cancelled`` says why and what is "open" is what was taken off. ``version``: that of
+    the tab it is open at, 0 if it is open nowhere."""
 
     table: str
     order: str
@@ -145,6 +155,7 @@ class OpenItem(msgspec.Struct, frozen=True, kw_only=True):
     state: KitchenState
     state_at: datetime
     cancelled: CancelledPart | None = None
+    version: int = 0
 
 
 class MovedItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +189,7 @@ class ItemState(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     state: KitchenState
     at: datetime
+    version: int
 
 
 class TableService(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,19 +229,6 @@ class InterimBill(msgspec.Struct, frozen=True, kw_only=True):
 
 class LineKey(msgspec.Struct, frozen=True, kw_only=True):
     line: str
-
-
-class OpenItemFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing given means all. ``group``: a group of tables or of articles; ``since``: ordered (cancelled ones: cancelled) since then.
-    ``page`` counts from 1."""
-
-    table: str | None = None
-    group: str | None = None
-    seat: int | None = None
-    state: KitchenState | None = None
-    since: datetime | None = None
-    page: int | None = None
-    page_size: int | None = None
 
 
 class SelfOrderKey(msgspec.Struct, frozen=True, kw_only=True):

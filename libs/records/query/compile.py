@@ -13,8 +13,8 @@ import msgspec
 from libs.domain.access import ALL, Access
 from libs.domain.errors import FieldError, invalid
 from libs.domain.resources import Column, ColumnType, Join, Resource
+from libs.projections.listed import statement
 from libs.projections.tables import Statement
-from libs.records.lists import statement
 from libs.records.query.conditions import Conditions, Pattern, Place, shown
 from libs.records.query.values import INT64_MAX
 from libs.records.query.visibility import visible

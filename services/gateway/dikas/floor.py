@@ -28,12 +28,14 @@ from libs.contracts.pos.floor import (
     TableService,
     TransferTable,
 )
+from libs.contracts.pos.lists import TABLE_SERVICE_ORDERS, TableServiceList
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Picture, Route
 from services.gateway.dikas.interim_bill import interim_bill_text
-from services.gateway.dikas.open_items import MovedItemOut, moved_item_out, of_table
+from services.gateway.dikas.listing import asks_of, listed, paged_params, paging_of
+from services.gateway.dikas.open_items import ASKS_OF_TABLE, OF_TABLE, MovedItemOut, moved_item_out, of_table
 from services.gateway.dikas.params import Form, Param
 from services.gateway.dikas.tables import STATUS_CODES, TableStatusOut, status_out
 
@@ -159,8 +161,18 @@ def _table(call: Call) -> str:
 
 async def status(call: Call) -> AsyncIterator[list[TableServiceOut]]:
     """Every table: who serves it, since when, what is open, and how long its guests have been waiting."""
-    async for piece in call.stream("pos", "tab.service", {}, TableService):
-        yield [_service_out(table, call) for table in piece]
+    code = call.number("status")
+    if code is not None and code not in STATES:
+        raise invalid(FieldError("status", "not_allowed", {"allowed": ", ".join(map(str, STATES))}))
+    wanted = TableServiceList(
+        group=call.named("groupId"),
+        waiter=call.named("staffId"),
+        state=None if code is None else STATES[code],
+        is_active=call.flag("isActive"),
+        **paging_of(call, TABLE_SERVICE_ORDERS),
+    )
+    async for piece in listed(call, "pos", "tab.service", wanted, TableService, lambda table: _service_out(table, call)):
+        yield piece
 
 
 def _service_out(table: TableService, call: Call) -> TableServiceOut:
@@ -315,13 +327,21 @@ async def self_order_code(call: Call) -> SelfOrderOut | Picture:
     return DRAWINGS[drawing](segno.make_qr(url, error="m"))
 
 
+STATES: Final = {code: state for state, code in STATUS_CODES.items()}
+STATUS: Final = (
+    Param("groupId", Form.ID, "Only of this group.", example="{tableGroup}"),
+    Param("staffId", Form.ID, "Only those this employee serves.", example="{staff}"),
+    Param("status", Form.WHOLE, "0 free, 1 occupied, 3 needs cleaning.", low=0, high=max(STATES), example=1),
+    Param("isActive", Form.FLAG, "Whether they are in use.", example="true"),
+    *paged_params(TABLE_SERVICE_ORDERS),
+)
 SEAT: Final = Param("seat", Form.WHOLE, "Only what this seat ordered.", low=1, high=SEAT_MAX, example=1)
 FORMAT: Final = Param("format", Form.CHOICE, "The address as JSON, or drawn.", choices=("json", *DRAWINGS), default="json", example="svg")
 
 ROUTES = (
-    Route("GET", "/api/v1/tables/status", "Tables", status, stream=True, asks=("pos.tab.service",)),
+    Route("GET", "/api/v1/tables/status", "Tables", status, stream=True, asks=asks_of("pos", "tab.service"), params=STATUS),
     Route("PUT", "/api/v1/tables/layout", "Tables", layout, LayoutBody, asks=("pos.table.arrange",)),
-    Route("GET", "/api/v1/tables/{id}/open-bons", "Tables", of_table, asks=("pos.tab.open_lines", "pos.table.get")),
+    Route("GET", "/api/v1/tables/{id}/open-bons", "Tables", of_table, stream=True, asks=ASKS_OF_TABLE, params=OF_TABLE),
     Route("POST", "/api/v1/tables/{id}/move", "Tables", move, MoveBody, asks=("pos.tab.move",)),
     Route("POST", "/api/v1/tables/{id}/merge", "Tables", merge, MergeBody, asks=("pos.tab.merge",)),
     Route("POST", "/api/v1/tables/{id}/split", "Tables", split, SplitBody, asks=("pos.tab.split",)),

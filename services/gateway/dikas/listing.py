@@ -5,28 +5,22 @@ Names that no list knows are ignored, as unknown fields of a body are; an empty 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import cache
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
+from libs.domain.paging import ALL_MAX_ROWS, PAGE_MAX_ROWS, PAGE_ROWS, PAGES_MAX, Paged
 from libs.domain.records import FieldType, RecordType
-from libs.records.lists import (
-    ALL_MAX_ROWS,
-    PAGE_MAX_ROWS,
-    PAGE_ROWS,
-    PAGES_MAX,
-    SYSTEM_ORDER,
-    TIMES,
-    Listing,
-    can_filter,
-    can_sort,
-)
+from libs.records.lists import SYSTEM_ORDER, TIMES, Listing, can_filter, can_sort
 from libs.records.wanted import SEARCH_MAX_CHARS
 from libs.runtime.records import Moment
 from services.gateway.dikas.call import Call, moment_of
 from services.gateway.dikas.names import dialect_name
 from services.gateway.dikas.params import Form, Param
+
+T = TypeVar("T")
+Out = TypeVar("Out")
 
 CHANGED_SINCE: Final = "changedSince"
 CHANGED_UNTIL: Final = "Theke-Changed-Until"
@@ -50,7 +44,7 @@ _FORMS: Final[Mapping[FieldType, Form]] = {
     FieldType.BOOLEAN: Form.FLAG,
     FieldType.DATE: Form.DATE,
 }
-PAGED: Final = (
+PAGES: Final = (
     Param(
         "page",
         Form.WHOLE,
@@ -60,9 +54,20 @@ PAGED: Final = (
         example=1,
     ),
     Param("pageSize", Form.WHOLE, f"How many on a page; {PAGE_ROWS} without it.", 1, PAGE_MAX_ROWS, example=20),
+)
+PAGED: Final = (
+    *PAGES,
     Param("search", Form.TEXT, "Words that must all occur, in any case, with or without accents.", max_chars=SEARCH_MAX_CHARS, example="a"),
     Param("sort", Form.TEXT, "Fields, with commas between them and `-` in front for descending.", example="-id"),
 )
+
+
+def paged_params(orders: Iterable[str]) -> tuple[Param, ...]:
+    """What a list of anything but records takes beside its filters; ``orders``: what it can be sorted by, in the domain's names."""
+    names = [dialect_name(name) for name in orders]
+    known = ", ".join(f"`{name}`" for name in names)
+    sort = Param("sort", Form.TEXT, f"{known}; with commas between them and `-` in front for descending.", example=f"-{names[0]}")
+    return (*PAGES, sort)
 
 
 @cache
@@ -93,15 +98,34 @@ TIMES_DOC: Final[Mapping[str, str]] = {
 def listing_of(call: Call, record: RecordType) -> Listing:
     """Raises ``invalid``, naming the parameter."""
     filters = {name: text for shown, name in _filters(record).items() if (text := call.given(shown))}
+    return Listing(search=_search(call), filters=filters, **_paging(call, _orders(record)))
+
+
+def paging_of(call: Call, orders: Iterable[str]) -> dict[str, Any]:
+    """``sort``, ``page`` and ``page_size`` of a list of anything but records. Raises ``invalid``, naming the parameter."""
+    return _paging(call, {dialect_name(name): name for name in orders})
+
+
+def _paging(call: Call, orders: Mapping[str, str]) -> dict[str, Any]:
+    """A size alone means the first page."""
     page, size = _number(call, "page", PAGES_MAX), _number(call, "pageSize", PAGE_MAX_ROWS)
-    paged = page is not None or size is not None
-    return Listing(
-        search=_search(call),
-        sort=_sort(call, record),
-        filters=filters,
-        page=page or 1 if paged else None,
-        page_size=size or PAGE_ROWS,
-    )
+    if page is None and size is not None:
+        page = 1
+    return {"sort": _sort(call, orders), "page": page, "page_size": size or PAGE_ROWS}
+
+
+async def listed(call: Call, service: str, name: str, wanted: Paged, item: type[T], show: Callable[[T], Out]) -> AsyncIterator[list[Out]]:
+    """The list ``name`` of a service as the route shows it. It is counted first: of a page the whole is told, too many rows are refused."""
+    total = await call.query(service, f"{name}.count", wanted, int)
+    if wanted.page is not None:
+        call.headers[TOTAL] = str(total)
+    async for piece in call.stream(service, f"{name}.list", wanted, item):
+        yield [show(one) for one in piece]
+
+
+def asks_of(service: str, name: str) -> tuple[str, ...]:
+    """What a route with such a list asks."""
+    return tuple(f"{service}.{name}.{what}" for what in ("list", "count"))
 
 
 def _search(call: Call) -> str:
@@ -119,8 +143,7 @@ def _number(call: Call, name: str, most: int) -> int | None:
     return int(text)
 
 
-def _sort(call: Call, record: RecordType) -> tuple[str, ...]:
-    known = _orders(record)
+def _sort(call: Call, known: Mapping[str, str]) -> tuple[str, ...]:
     sort = []
     for shown in filter(None, (part.strip() for part in call.given("sort").split(","))):
         bare = shown.removeprefix("-")

@@ -9,10 +9,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from libs.contracts.pos.commands import SEAT_MAX, TableKey
+from libs.contracts.pos.commands import SEAT_MAX
 from libs.contracts.pos.floor import (
-    PAGE_MAX,
-    PAGE_SIZE_MAX,
     CancelledItem,
     CancelledPart,
     CancelLine,
@@ -22,16 +20,19 @@ from libs.contracts.pos.floor import (
     MovedItem,
     MoveLine,
     OpenItem,
-    OpenItemFilter,
     SetKitchenState,
+    item_tag,
 )
+from libs.contracts.pos.lists import OPEN_ITEM_ORDERS, OpenItemList
 from libs.contracts.pos.tab_events import KitchenState
 from libs.domain.errors import FieldError, invalid
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.listing import asks_of, listed, paged_params, paging_of
 from services.gateway.dikas.open_bons import OrderItemOut, item_out
-from services.gateway.dikas.params import Form, Param
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH, Form, Param
+from services.gateway.dikas.tags import if_match
 
 
 class CancelledOut(msgspec.Struct, rename="camel"):
@@ -149,33 +150,48 @@ def _state(text: str | None, name: str) -> KitchenState | None:
 # --- routes -------------------------------------------------------------------------------------------------------------------
 
 
-async def open_items(call: Call) -> AsyncIterator[list[OpenItemOut]]:
-    """Everything open, by ``tableId``, ``groupId`` (of tables or articles), ``seat``, ``state``, ``from``; ``page`` and ``pageSize``"""
-    wanted = OpenItemFilter(
-        table=call.named("tableId"),
+def _wanted(call: Call, table: str | None) -> OpenItemList:
+    return OpenItemList(
+        table=table,
         group=call.named("groupId"),
         seat=call.number("seat"),
         state=_state(call.choice("state"), "state"),
         since=call.moment("from"),
-        page=call.number("page"),
-        page_size=call.number("pageSize"),
+        staff=call.named("staffId"),
+        article=call.named("articleId"),
+        **paging_of(call, OPEN_ITEM_ORDERS),
     )
-    async for piece in call.stream("pos", "tab.open_items", wanted, OpenItem):
-        yield [open_item_out(item) for item in piece]
+
+
+async def open_items(call: Call) -> AsyncIterator[list[OpenItemOut]]:
+    """Everything open, by table, group (of tables or articles), seat, state of the kitchen and time; a page, an order"""
+    async for piece in listed(call, "pos", LIST, _wanted(call, call.named("tableId")), OpenItem, open_item_out):
+        yield piece
+
+
+async def of_table(call: Call) -> AsyncIterator[list[OpenItemOut]]:
+    """What is open at a table; filters as in the list of all. Nothing: an empty list, if there is such a table; one whose record is gone
+    shows what is left."""
+    table = call.id("tableId" if "tableId" in call.params else "id", "table_not_found")
+    nothing = True
+    async for piece in listed(call, "pos", LIST, _wanted(call, table), OpenItem, open_item_out):
+        if piece:
+            nothing = False
+            yield piece
+    if nothing:
+        await call.query("pos", "table.get", {"key": table}, dict[str, Any])
 
 
 async def open_item(call: Call) -> OpenItemOut:
     """One open item."""
-    return open_item_out(await call.query("pos", "tab.open_line", LineKey(line=call.id("id", "line_not_found")), OpenItem))
+    found = await call.query("pos", "tab.open_line", LineKey(line=call.id("id", "line_not_found")), OpenItem)
+    return open_item_out(_tagged(call, found))
 
 
-async def of_table(call: Call) -> list[OpenItemOut]:
-    """What is open at a table. Nothing: an empty list, if there is such a table; one whose record is gone shows what is left."""
-    table = call.id("tableId" if "tableId" in call.params else "id", "table_not_found")
-    found = await call.query("pos", "tab.open_lines", TableKey(table=table), list[OpenItem])
-    if not found:
-        await call.query("pos", "table.get", {"key": table}, dict[str, Any])
-    return [open_item_out(line) for line in found]
+def _tagged(call: Call, item: OpenItem) -> OpenItem:
+    """The item; the answer gets its tag."""
+    call.tag = item_tag(call.principal.instance, item.table, item.version)
+    return item
 
 
 async def change(call: Call) -> OpenItemOut:
@@ -196,13 +212,15 @@ async def change(call: Call) -> OpenItemOut:
         discount_percent=body.discount_percent,
         discount_amount=discount,
         reason=body.reason,
+        if_match=if_match(call),
     )
-    return open_item_out(await call.command("pos", "tab.change_line", wanted, OpenItem))
+    return open_item_out(_tagged(call, await call.command("pos", "tab.change_line", wanted, OpenItem)))
 
 
 async def cancel(call: Call) -> CancelledItemOut:
     """Takes an item off the table, or with ``?quantity=`` a part of it; ``?reason=`` is required and stays on record."""
-    wanted = CancelLine(line=call.id("id", "line_not_found"), reason=call.text("reason"), quantity=call.decimal("quantity"))
+    line, reason, quantity = call.id("id", "line_not_found"), call.text("reason"), call.decimal("quantity")
+    wanted = CancelLine(line=line, reason=reason, quantity=quantity, if_match=if_match(call))
     done = await call.command("pos", "tab.cancel_line", wanted, CancelledItem)
     return CancelledItemOut(
         id=done.line,
@@ -221,38 +239,54 @@ async def set_status(call: Call) -> ItemStateOut:
     state = _state(call.body.status, "status")
     if state is None:
         raise invalid(FieldError("status", "required"))
-    wanted = SetKitchenState(line=line, state=state)
+    wanted = SetKitchenState(line=line, state=state, if_match=if_match(call))
     done = await call.command("pos", "tab.set_kitchen_state", wanted, ItemState)
+    call.tag = item_tag(call.principal.instance, done.table, done.version)
     return ItemStateOut(done.line, done.table, str(done.state), shapes.moment(done.at))
 
 
 async def move(call: Call) -> MovedItemOut:
     """To another table or seat, all that is open or a part, which then has an id of its own."""
     body: MoveItemBody = call.body
-    wanted = MoveLine(line=call.id("id", "line_not_found"), target=body.target_table_id, seat=body.seat, quantity=body.quantity)
-    return moved_item_out(await call.command("pos", "tab.move_line", wanted, MovedItem))
+    line = call.id("id", "line_not_found")
+    wanted = MoveLine(line=line, target=body.target_table_id, seat=body.seat, quantity=body.quantity, if_match=if_match(call))
+    moved = await call.command("pos", "tab.move_line", wanted, MovedItem)
+    _tagged(call, moved.item)
+    return moved_item_out(moved)
 
 
-ASKED: Final = (
-    Param("tableId", Form.ID, "Only of this table.", example="{table}"),
+LIST: Final = "tab.open_item"
+OF_TABLE: Final = (
     Param("groupId", Form.ID, "Only of this group of tables, or of articles.", example="{articleGroup}"),
     Param("seat", Form.WHOLE, "Only of this seat.", low=1, high=SEAT_MAX, example=1),
     Param("state", Form.CHOICE, "Only what is in this state of the kitchen.", choices=tuple(KitchenState), example="ordered"),
     Param("from", Form.MOMENT, "What was ordered from this moment on.", example="2026-03-01T00:00:00Z"),
-    Param("page", Form.WHOLE, "Which page, the first is 1.", low=1, high=PAGE_MAX, example=1),
-    Param("pageSize", Form.WHOLE, "How many on a page.", low=1, high=PAGE_SIZE_MAX, example=50),
+    Param("staffId", Form.ID, "Only what this employee ordered.", example="{staff}"),
+    Param("articleId", Form.ID, "Only this article.", example="{article}"),
+    *paged_params(OPEN_ITEM_ORDERS),
 )
+ASKED: Final = (Param("tableId", Form.ID, "Only of this table.", example="{table}"), *OF_TABLE)
+ASKS: Final = asks_of("pos", LIST)
+ASKS_OF_TABLE: Final = (*ASKS, "pos.table.get")
 CANCELLED: Final = (
     Param("reason", Form.TEXT, "Why; it stays on record.", required=True, example="Guest sent it back"),
     Param("quantity", Form.DECIMAL, "How much of it; without it, all that is open.", example=1),
 )
 
 ROUTES = (
-    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True, asks=("pos.tab.open_items",), params=ASKED),
-    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table, asks=("pos.tab.open_lines", "pos.table.get")),
-    Route("GET", "/api/v1/open-bons/{id}", "OpenBons", open_item, asks=("pos.tab.open_line",)),
-    Route("PUT", "/api/v1/open-bons/{id}", "OpenBons", change, ChangeBody, asks=("pos.tab.change_line",)),
-    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel, asks=("pos.tab.cancel_line",), params=CANCELLED),
-    Route("POST", "/api/v1/open-bons/{id}/status", "OpenBons", set_status, StatusBody, asks=("pos.tab.set_kitchen_state",)),
-    Route("POST", "/api/v1/open-bons/{id}/move", "OpenBons", move, MoveItemBody, asks=("pos.tab.move_line",)),
+    Route("GET", "/api/v1/open-bons", "OpenBons", open_items, stream=True, asks=ASKS, params=ASKED),
+    Route("GET", "/api/v1/open-bons/table/{tableId}", "OpenBons", of_table, stream=True, asks=ASKS_OF_TABLE, params=OF_TABLE),
+    Route("GET", "/api/v1/open-bons/{id}", "OpenBons", open_item, asks=("pos.tab.open_line",), params=(IF_NONE_MATCH,)),
+    Route("PUT", "/api/v1/open-bons/{id}", "OpenBons", change, ChangeBody, asks=("pos.tab.change_line",), params=(IF_MATCH,)),
+    Route("DELETE", "/api/v1/open-bons/{id}", "OpenBons", cancel, asks=("pos.tab.cancel_line",), params=(*CANCELLED, IF_MATCH)),
+    Route(
+        "POST",
+        "/api/v1/open-bons/{id}/status",
+        "OpenBons",
+        set_status,
+        StatusBody,
+        asks=("pos.tab.set_kitchen_state",),
+        params=(IF_MATCH,),
+    ),
+    Route("POST", "/api/v1/open-bons/{id}/move", "OpenBons", move, MoveItemBody, asks=("pos.tab.move_line",), params=(IF_MATCH,)),
 )

@@ -1,9 +1,7 @@
-"""Section Receipts, what is done with them: search, text, PDF, copies, mail, business meals, signatures."""
+"""Section Receipts, what is done with them: text, PDF, copies, mail, business meals, signatures."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import date, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -11,7 +9,6 @@ import msgspec
 from libs.contracts.pos.commands import Receipt, ReceiptKey
 from libs.contracts.pos.documents import Copy, Mail, MailReceipt, NoteHospitality, Paper, PaperPdf, PaperText, Reprint
 from libs.contracts.pos.events import Hospitality
-from libs.contracts.pos.receipt_search import PAGE_MAX, PAGE_SIZE, PAGE_SIZE_MAX, TEXT_MAX_CHARS, ReceiptSearch
 from libs.contracts.pos.signing import SignatureState
 from libs.domain.errors import FieldError, invalid
 from libs.texts.catalogue import Language
@@ -20,7 +17,6 @@ from services.gateway import limits
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Picture, Route
 from services.gateway.dikas.params import Form, Param
-from services.gateway.dikas.receipts import ReceiptOut, receipt_out
 
 LANGUAGES: Final = ("de", "en")
 TEXT: Final = "text/plain; charset=utf-8"
@@ -99,59 +95,6 @@ def _language(call: Call, name: str | None) -> Literal["de", "en"]:
     if name == "en":
         return "en"
     raise invalid(FieldError("language", "not_allowed", {"allowed": ", ".join(LANGUAGES)}))
-
-
-# --- looking for them -------------------------------------------------------------------------------------------------------------
-
-
-def _searched(call: Call, *, customer: str | None = None, voided: bool | None = None) -> ReceiptSearch:
-    """``from`` and ``to`` are business days, or moments of the receipt's date; a full second is all of it."""
-    first, last = call.day("from"), call.day("to")
-    if isinstance(last, datetime) and last.microsecond == 0:
-        last = last.replace(microsecond=999_999)
-    page, size = call.number("page"), call.number("pageSize")
-    return ReceiptSearch(
-        number=call.number("number"),
-        since=first if isinstance(first, datetime) else None,
-        until=last if isinstance(last, datetime) else None,
-        first_day=_day(first),
-        last_day=_day(last),
-        staff=call.named("staffId"),
-        customer=customer or call.named("customerId"),
-        register=call.named("registerId"),
-        table=call.named("tableId"),
-        text=call.text("q") or None,
-        voided=voided,
-        page=1 if page is None and size is not None else page,
-        page_size=PAGE_SIZE if size is None else size,
-    )
-
-
-def _day(value: date | datetime | None) -> date | None:
-    return value if value is not None and not isinstance(value, datetime) else None
-
-
-async def _found(call: Call, wanted: ReceiptSearch) -> AsyncIterator[list[ReceiptOut]]:
-    async for piece in call.stream("pos", "receipt.search", wanted, Receipt):
-        yield [receipt_out(receipt) for receipt in piece]
-
-
-async def search(call: Call) -> AsyncIterator[list[ReceiptOut]]:
-    """Newest first: all for which everything holds that is named. ``q`` is a part of an item's name."""
-    async for piece in _found(call, _searched(call)):
-        yield piece
-
-
-async def by_customer(call: Call) -> AsyncIterator[list[ReceiptOut]]:
-    """Those of a customer, newest first; filters as in the search."""
-    async for piece in _found(call, _searched(call, customer=call.id("customerId", "customer_not_found"))):
-        yield piece
-
-
-async def voided(call: Call) -> AsyncIterator[list[ReceiptOut]]:
-    """Those that were voided, newest first; filters as in the search."""
-    async for piece in _found(call, _searched(call, voided=True)):
-        yield piece
 
 
 # --- written out ------------------------------------------------------------------------------------------------------------------
@@ -241,25 +184,8 @@ async def tse(call: Call) -> TseOut:
 
 
 LANGUAGE: Final = Param("language", Form.CHOICE, "Of the paper; by itself that of the request.", choices=LANGUAGES, example="en")
-WHICH: Final = (
-    Param("number", Form.WHOLE, "The number as printed.", low=1, high=10**limits.NUMBER_MAX_DIGITS - 1, example=1),
-    Param("from", Form.DAY, "From this business day or moment on.", example="2026-03-01"),
-    Param("to", Form.DAY, "Up to this business day or moment.", example="2026-03-31"),
-    Param("staffId", Form.ID, "Those this employee made.", example="{staff}"),
-    Param("registerId", Form.ID, "Those of this register.", example="1"),
-    Param("tableId", Form.ID, "Those of this table.", example="{table}"),
-    Param("q", Form.TEXT, "A part of an item's name.", max_chars=TEXT_MAX_CHARS, example="Schnitzel"),
-    Param("page", Form.WHOLE, "Which page, from 1; without it all of them.", low=1, high=PAGE_MAX, example=1),
-    Param("pageSize", Form.WHOLE, "How many on a page.", low=1, high=PAGE_SIZE_MAX, example=20),
-)
-CUSTOMER: Final = Param("customerId", Form.ID, "Those of this customer.", example="{customer}")
-_SEARCH: Final = ("pos.receipt.search",)
-_BY_CUSTOMER: Final = "/api/v1/receipts/by-customer/{customerId}"
 
 ROUTES = (
-    Route("GET", "/api/v1/receipts/search", "Receipts", search, stream=True, asks=_SEARCH, params=(*WHICH, CUSTOMER)),
-    Route("GET", "/api/v1/receipts/voided", "Receipts", voided, stream=True, asks=_SEARCH, params=(*WHICH, CUSTOMER)),
-    Route("GET", _BY_CUSTOMER, "Receipts", by_customer, stream=True, asks=_SEARCH, params=(*WHICH, CUSTOMER)),
     Route("GET", "/api/v1/receipts/{id}/text", "Receipts", text, asks=("pos.receipt.text",), params=(LANGUAGE,), media=("text/plain",)),
     Route("GET", "/api/v1/receipts/{id}/pdf", "Receipts", pdf, asks=("pos.receipt.pdf",), params=(LANGUAGE,), media=(PDF,)),
     Route("GET", "/api/v1/receipts/{id}/tse", "Receipts", tse, asks=("pos.receipt.signature",)),

@@ -1,19 +1,19 @@
-"""Section Receipts."""
+"""Section Receipts: one of them, and taking it back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import msgspec
 
-from libs.contracts.pos.commands import Payment, Receipt, ReceiptFilter, ReceiptKey, ReceiptNumber, RefundedItem, RefundReceipt, VoidReceipt
+from libs.contracts.pos.commands import Payment, Receipt, ReceiptKey, ReceiptNumber, RefundedItem, RefundReceipt, VoidReceipt
 from libs.domain.errors import FieldError, invalid
 from services.gateway import limits
 from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
-from services.gateway.dikas.params import REGISTER, Form, Param
+from services.gateway.dikas.params import IF_NONE_MATCH, REGISTER, Form, Param
+from services.gateway.dikas.tags import tag_shown
 
 
 class ItemOut(msgspec.Struct, rename="camel"):
@@ -142,19 +142,11 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
     )
 
 
-async def receipts(call: Call) -> AsyncIterator[list[ReceiptOut]]:
-    """All of them, or those between ``from`` and ``to``, both inclusive. Dates are shown to the second, so a full second is all of it."""
-    until = call.moment("to")
-    if until is not None and until.microsecond == 0:
-        until = until.replace(microsecond=999_999)
-    wanted = ReceiptFilter(since=call.moment("from"), until=until)
-    async for piece in call.stream("pos", "receipt.list", wanted, Receipt):
-        yield [receipt_out(receipt) for receipt in piece]
-
-
 async def receipt(call: Call) -> ReceiptOut:
     """One."""
-    return receipt_out(await call.query("pos", "receipt.get", ReceiptKey(receipt=call.id("id", "receipt_not_found")), Receipt))
+    found = await call.query("pos", "receipt.get", ReceiptKey(receipt=call.id("id", "receipt_not_found")), Receipt)
+    tag_shown(call, "receipt", found.id)
+    return receipt_out(found)
 
 
 async def by_number(call: Call) -> ReceiptOut:
@@ -163,7 +155,9 @@ async def by_number(call: Call) -> ReceiptOut:
     if not (text.isascii() and text.isdigit() and len(text) <= limits.NUMBER_MAX_DIGITS):
         raise invalid(FieldError("number", "expected_integer"))
     wanted = ReceiptNumber(number=int(text), register=call.register)
-    return receipt_out(await call.query("pos", "receipt.by_number", wanted, Receipt))
+    found = await call.query("pos", "receipt.by_number", wanted, Receipt)
+    tag_shown(call, "receipt", found.id)
+    return receipt_out(found)
 
 
 async def void(call: Call) -> ReceiptOut:
@@ -184,16 +178,18 @@ async def refund(call: Call) -> ReceiptOut:
     return receipt_out(await call.command("pos", "receipt.refund", asked, Receipt))
 
 
-BETWEEN = (
-    Param("from", Form.MOMENT, "Receipts from this moment on.", example="2026-03-01T00:00:00Z"),
-    Param("to", Form.MOMENT, "Receipts up to this moment, inclusive.", example="2026-03-31T23:59:59Z"),
-)
 NUMBER = Param("number", Form.WHOLE, "The number as printed.", low=0, example="{number}")
 
 ROUTES = (
-    Route("GET", "/api/v1/receipts", "Receipts", receipts, stream=True, asks=("pos.receipt.list",), params=BETWEEN),
-    Route("GET", "/api/v1/receipts/by-number/{number}", "Receipts", by_number, asks=("pos.receipt.by_number",), params=(NUMBER, REGISTER)),
-    Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt, asks=("pos.receipt.get",)),
+    Route(
+        "GET",
+        "/api/v1/receipts/by-number/{number}",
+        "Receipts",
+        by_number,
+        asks=("pos.receipt.by_number",),
+        params=(NUMBER, REGISTER, IF_NONE_MATCH),
+    ),
+    Route("GET", "/api/v1/receipts/{id}", "Receipts", receipt, asks=("pos.receipt.get",), params=(IF_NONE_MATCH,)),
     Route("POST", "/api/v1/receipts/{id}/void", "Receipts", void, status=201, asks=("pos.receipt.void",)),
     Route("POST", "/api/v1/receipts/{id}/refund", "Receipts", refund, RefundBody, status=201, asks=("pos.receipt.refund",)),
 )

@@ -21,13 +21,16 @@ from libs.contracts.pos.house import (
     XReport,
     ZReport,
 )
+from libs.contracts.pos.lists import REPORT_ORDERS, SHIFT_ORDERS, ReportList, ShiftList
 from libs.domain.errors import FieldError, invalid
 from services.gateway import limits
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
+from services.gateway.dikas.listing import asks_of, listed, paged_params, paging_of
 from services.gateway.dikas.names import dialect_name
-from services.gateway.dikas.params import REGISTER, Form, Param
+from services.gateway.dikas.params import IF_NONE_MATCH, REGISTER, Form, Param
 from services.gateway.dikas.receipts import TaxOut
+from services.gateway.dikas.tags import tag_shown
 
 
 class OpenShiftBody(msgspec.Struct, rename="camel"):
@@ -221,21 +224,25 @@ async def open_shift(call: Call) -> ShiftOut:
     return shift_out(await call.command("pos", "shift.open", asked, Shift))
 
 
-class _Shifts(msgspec.Struct, frozen=True):
-    open: bool | None = None
-    since: date | None = None
-
-
 async def shifts(call: Call) -> AsyncIterator[list[ShiftOut]]:
-    """All shifts, oldest first; ``open=true`` those not settled, ``from`` those of business days from this one on."""
-    wanted = _Shifts(open=call.flag("open"), since=call.date("from"))
-    async for piece in call.stream("pos", "shift.list", wanted, Shift):
-        yield [shift_out(shift) for shift in piece]
+    """All shifts, oldest first; ``open=true`` those not settled, ``from`` and ``to`` those of business days; a page, filters, an order."""
+    wanted = ShiftList(
+        open=call.flag("open"),
+        first_day=call.date("from"),
+        last_day=call.date("to"),
+        staff=call.named("staffId"),
+        register=call.named("registerId"),
+        **paging_of(call, SHIFT_ORDERS),
+    )
+    async for piece in listed(call, "pos", "shift", wanted, Shift, shift_out):
+        yield piece
 
 
 async def shift(call: Call) -> ShiftOut:
     """One shift."""
-    return shift_out(await call.query("pos", "shift.get", ShiftKey(shift=call.id("id", "shift_not_found")), Shift))
+    found = await call.query("pos", "shift.get", ShiftKey(shift=call.id("id", "shift_not_found")), Shift)
+    tag_shown(call, "shift", found.id)
+    return shift_out(found)
 
 
 async def settle(call: Call) -> ShiftOut:
@@ -263,14 +270,22 @@ def _day(text: str | None) -> date | None:
 
 
 async def z_reports(call: Call) -> AsyncIterator[list[ZReportOut]]:
-    """All end-of-day reports, oldest first."""
-    async for piece in call.stream("pos", "z_report.list", {}, ZReport):
-        yield [z_report_out(report) for report in piece]
+    """All end-of-day reports, oldest first; ``from`` and ``to`` those that tell of business days between; a page, an order."""
+    wanted = ReportList(
+        first_day=call.date("from"),
+        last_day=call.date("to"),
+        staff=call.named("staffId"),
+        **paging_of(call, REPORT_ORDERS),
+    )
+    async for piece in listed(call, "pos", "z_report", wanted, ZReport, z_report_out):
+        yield piece
 
 
 async def z_report(call: Call) -> ZReportOut:
     """One end-of-day report."""
-    return z_report_out(await call.query("pos", "z_report.get", ReportKey(report=call.id("id", "z_report_not_found")), ZReport))
+    found = await call.query("pos", "z_report.get", ReportKey(report=call.id("id", "z_report_not_found")), ZReport)
+    tag_shown(call, "z_report", found.id)
+    return z_report_out(found)
 
 
 async def x_report(call: Call) -> XReportOut:
@@ -278,18 +293,30 @@ async def x_report(call: Call) -> XReportOut:
     return x_report_out(await call.query("pos", "day.x_report", {}, XReport))
 
 
+DAYS = (
+    Param("from", Form.DATE, "Those of business days from this one on.", example="2026-03-01"),
+    Param("to", Form.DATE, "Those of business days up to this one.", example="2026-03-31"),
+)
 SHIFTS = (
     Param("open", Form.FLAG, "`true`: those not settled, `false`: the settled ones.", example="true"),
-    Param("from", Form.DATE, "Those of business days from this one on.", example="2026-03-01"),
+    *DAYS,
+    Param("staffId", Form.ID, "Those of this employee.", example="{staff}"),
+    Param("registerId", Form.ID, "Those at this register.", example="1"),
+    *paged_params(SHIFT_ORDERS),
+)
+REPORTS = (
+    *DAYS,
+    Param("staffId", Form.ID, "Those this employee closed.", example="{staff}"),
+    *paged_params(REPORT_ORDERS),
 )
 
 ROUTES = (
-    Route("GET", "/api/v1/shifts", "Shifts", shifts, stream=True, asks=("pos.shift.list",), params=SHIFTS),
+    Route("GET", "/api/v1/shifts", "Shifts", shifts, stream=True, asks=asks_of("pos", "shift"), params=SHIFTS),
     Route("POST", "/api/v1/shifts", "Shifts", open_shift, OpenShiftBody, status=201, asks=("pos.shift.open",), params=(REGISTER,)),
-    Route("GET", "/api/v1/shifts/{id}", "Shifts", shift, asks=("pos.shift.get",)),
+    Route("GET", "/api/v1/shifts/{id}", "Shifts", shift, asks=("pos.shift.get",), params=(IF_NONE_MATCH,)),
     Route("POST", "/api/v1/shifts/{id}/settle", "Shifts", settle, SettleBody, asks=("pos.shift.settle",)),
-    Route("GET", "/api/v1/day-close", "DayClose", z_reports, stream=True, asks=("pos.z_report.list",)),
+    Route("GET", "/api/v1/day-close", "DayClose", z_reports, stream=True, asks=asks_of("pos", "z_report"), params=REPORTS),
     Route("POST", "/api/v1/day-close", "DayClose", close_day, CloseBody, status=201, asks=("pos.day.close",)),
     Route("GET", "/api/v1/day-close/x-report", "DayClose", x_report, asks=("pos.day.x_report",)),
-    Route("GET", "/api/v1/day-close/{id}", "DayClose", z_report, asks=("pos.z_report.get",)),
+    Route("GET", "/api/v1/day-close/{id}", "DayClose", z_report, asks=("pos.z_report.get",), params=(IF_NONE_MATCH,)),
 )

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from libs.contracts.auth.commands import Colleague, Employee, KeepStaff, NoBody, StaffView, SwitchStaff, Tokens
+from libs.contracts.auth.commands import COLLEAGUE_ORDERS, Colleague, ColleagueList, Employee, KeepStaff, StaffView, SwitchStaff, Tokens
 from libs.contracts.auth.records import USER
 from libs.domain.errors import FieldError, invalid
 from libs.runtime.records import Count
@@ -18,7 +18,7 @@ from services.gateway.bodies import Whole
 from services.gateway.dikas import shapes
 from services.gateway.dikas.auth import TokensOut, tokens_out
 from services.gateway.dikas.call import Call, Route
-from services.gateway.dikas.listing import CHANGED_SINCE, TOTAL, listing_of
+from services.gateway.dikas.listing import CHANGED_SINCE, TOTAL, asks_of, listed, listing_of, paged_params, paging_of
 from services.gateway.dikas.names import dialect_name
 from services.gateway.dikas.params import Param
 from services.gateway.dikas.records import Section, values_of
@@ -144,8 +144,9 @@ class _Staff(Section):
     async def list(self, call: Call) -> AsyncIterator[list[Any]]:
         """All employees, oldest first; or a page, those that fit a search and filters, in an order."""
         listing = listing_of(call, self.type)
+        count = await call.query("auth", "user.count", listing, Count)
         if listing.page is not None:
-            call.headers[TOTAL] = str((await call.query("auth", "user.count", listing, Count)).total)
+            call.headers[TOTAL] = str(count.total)
         async for views in call.stream("auth", "staff.list", listing, self.view):
             yield [self.out(view) for view in views]
 
@@ -201,12 +202,25 @@ async def switch(call: Call) -> TokensOut:
 
 async def colleagues(call: Call) -> AsyncIterator[list[ColleagueOut]]:
     """Who can take over this device: names and staff numbers, no more."""
-    async for found in call.stream("auth", "staff.colleagues", NoBody(), Colleague):
-        yield [ColleagueOut(one.key, one.staff_number, one.name, one.has_pin) for one in found]
+    wanted = ColleagueList(at=call.at, **paging_of(call, COLLEAGUE_ORDERS))
+    async for piece in listed(call, "auth", "staff.colleague", wanted, Colleague, _colleague_out):
+        yield piece
+
+
+def _colleague_out(one: Colleague) -> ColleagueOut:
+    return ColleagueOut(one.key, one.staff_number, one.name, one.has_pin)
 
 
 ROUTES = (
     Route("POST", "/api/v1/staff/switch", "Staff", switch, SwitchBody, asks=("auth.switch",), refuses=(429,)),
-    Route("GET", "/api/v1/staff/switch", "Staff", colleagues, stream=True, asks=("auth.staff.colleagues",)),
+    Route(
+        "GET",
+        "/api/v1/staff/switch",
+        "Staff",
+        colleagues,
+        stream=True,
+        asks=asks_of("auth", "staff.colleague"),
+        params=paged_params(COLLEAGUE_ORDERS),
+    ),
     *_Staff().routes(),
 )

@@ -24,6 +24,11 @@ def tag(call: Call, type_: str, view: Any, *, live: bool) -> None:
     call.tag, call.tag_live = etag(call.principal.instance, type_, view.id, view.version), live
 
 
+def tag_shown(call: Call, type_: str, key: str) -> None:
+    """Gives the answer a tag over all it shows: for what nobody edits, but more may become of (a receipt is voided, a shift settled)."""
+    call.tag, call.tag_live = etag(call.principal.instance, type_, key, 0), True
+
+
 def of_answer(call: Call, body: bytes) -> str:
     rest = f"-{md5(body, usedforsecurity=False).hexdigest()[:REST_CHARS]}" if call.tag_live else ""
     return f'"{call.tag}{rest}"'

@@ -12,7 +12,7 @@ from libs.domain.decider import Command, CommandType, Decision, States
 from libs.domain.events import Recorded
 from services.pos.facts import SaleFacts
 from services.pos.faults import Faults
-from services.pos.tabs.lines import at_its_table, find_line, line_facts, line_refs
+from services.pos.tabs.lines import at_its_table, check_untouched, find_line, line_facts, line_refs
 from services.pos.tabs.state import TAB, tab_of
 
 # an item goes on, may skip a step, can be recalled by any number of them, and may be reported again as it is
@@ -25,6 +25,7 @@ def decide_set_state(states: States, command: Command[SetKitchenState], facts: S
     faults = Faults()
     if body.state not in STEPS:
         faults.invalid("status", "not_allowed", allowed=", ".join(STEPS))
+    check_untouched(states, command)
     line = find_line(states, body.line, body.table, faults)
     if line is not None and body.state in STEPS and body.state not in MAY_BECOME[tab_of(states, body.table).kitchen_state(line)]:
         faults.conflict("line", "line_held", id=body.line, course=line.line.course or 0)
@@ -35,7 +36,7 @@ def decide_set_state(states: States, command: Command[SetKitchenState], facts: S
 
 def reply_state(states: States, command: Command[SetKitchenState], recorded: Sequence[Recorded]) -> ItemState:
     event: KitchenStateSet = recorded[0].data
-    return ItemState(line=event.line, table=event.table, state=event.state, at=event.at)
+    return ItemState(line=event.line, table=event.table, state=event.state, at=event.at, version=recorded[0].version)
 
 
 COMMANDS: Final = (

@@ -19,10 +19,12 @@ from libs.contracts.pos.floor import (
     CancelLine,
     ChangeLine,
     OpenItem,
+    item_tag,
 )
 from libs.contracts.pos.permissions import ORDERS
 from libs.contracts.pos.tab_events import KitchenState, LineCancelled, LineChanged, TabItem
 from libs.domain.decider import Command, CommandType, Decision, Lookup, States, StreamRef
+from libs.domain.errors import DomainError, Kind
 from libs.domain.events import Event, Recorded
 from libs.domain.money import round_half_up, times
 from services.pos.facts import SaleFacts, facts_of_tables
@@ -63,6 +65,14 @@ def find_line(states: States, line: str, table: str, faults: Faults) -> TabLine 
     return found
 
 
+def check_untouched(states: States, command: Command[Any]) -> None:
+    """Raises ``precondition_failed`` if something else happened at the item's table since it was read."""
+    body = command.body
+    version = tab_of(states, body.table).version
+    if body.if_match and body.table and item_tag(command.instance, body.table, version) not in body.if_match:
+        raise DomainError(Kind.PRECONDITION_FAILED, "item_mismatch", {"id": known_as(body.line)})
+
+
 def part_of(line: TabLine, asked: Decimal | None, path: str, faults: Faults) -> Decimal:
     """How much of an open line is meant; nothing named means all that is open."""
     if asked is None:
@@ -100,6 +110,7 @@ def decide_cancel_line(states: States, command: Command[CancelLine], facts: Sale
     body = command.body
     faults = Faults()
     check_reason(body.reason, faults)
+    check_untouched(states, command)
     line = find_line(states, body.line, body.table, faults)
     quantity = part_of(line, body.quantity, "quantity", faults) if line else NOTHING
     faults.refuse()
@@ -150,6 +161,7 @@ def decide_change_line(states: States, command: Command[ChangeLine], facts: Sale
     body = command.body
     faults = Faults()
     _check_change(body, faults)
+    check_untouched(states, command)
     line = find_line(states, body.line, body.table, faults)
     quantity = _wanted(line, body, tab_of(states, body.table), faults)
     faults.refuse()
@@ -218,7 +230,7 @@ def _priced(line: OrderLine, quantity: Decimal, body: ChangeLine, currency: str,
     return msgspec.structs.replace(line, quantity=quantity, discount=amount, discount_percent=percent, total=full - amount)
 
 
-def open_item(table: str, item: TabItem, at: datetime) -> OpenItem:
+def open_item(table: str, item: TabItem, at: datetime, version: int) -> OpenItem:
     return OpenItem(
         table=table,
         order=item.order,
@@ -229,12 +241,13 @@ def open_item(table: str, item: TabItem, at: datetime) -> OpenItem:
         line=item.line,
         state=KitchenState.HELD if item.held else item.state,
         state_at=at,
+        version=version,
     )
 
 
 def reply_changed(states: States, command: Command[ChangeLine], recorded: Sequence[Recorded]) -> OpenItem:
     event: LineChanged = recorded[-1].data
-    return open_item(event.table, event.item, event.at)
+    return open_item(event.table, event.item, event.at, recorded[-1].version)
 
 
 # --- commands -----------------------------------------------------------------------------------------------------------------

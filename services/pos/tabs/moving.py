@@ -29,7 +29,7 @@ from libs.domain.events import Event, Recorded
 from libs.domain.money import times
 from services.pos.facts import SaleFacts, facts_of_tables
 from services.pos.faults import Faults, check_count, check_int, known_as, plain
-from services.pos.tabs.lines import at_its_table, find_line, item_of, open_item, part_of
+from services.pos.tabs.lines import at_its_table, check_untouched, find_line, item_of, open_item, part_of
 from services.pos.tabs.orders import line_keys
 from services.pos.tabs.state import TAB, Tab, TabLine, check_may_take, check_table, state_after, status_of, tab_of, tab_refs
 
@@ -195,6 +195,7 @@ def _chosen(items: Sequence[SplitItem], tab: Tab, faults: Faults) -> list[_Part]
 def decide_move_line(states: States, command: Command[MoveLine], facts: SaleFacts) -> Decision:
     body = command.body
     faults = Faults()
+    check_untouched(states, command)
     line = find_line(states, body.line, body.table, faults)
     parts = [] if line is None else [_Part(line, part_of(line, body.quantity, "quantity", faults))]
     return _take(parts, body, states, command, facts, faults)
@@ -227,10 +228,12 @@ def _take(
 
 def _moved(recorded: Sequence[Recorded]) -> tuple[MovedItem, ...]:
     """What arrived, with the ids it had: tables name their items in the same order."""
+    versions = {one.stream: one.version for one in recorded}  # of the last event of each
     outs = [part for one in recorded if isinstance(one.data, LinesMovedOut) for part in one.data.parts]
-    ins = [(one.data, item) for one in recorded if isinstance(one.data, LinesMovedIn) for item in one.data.items]
+    ins = [(one, item) for one in recorded if isinstance(one.data, LinesMovedIn) for item in one.data.items]
     return tuple(
-        MovedItem(before=part.line, item=open_item(event.table, item, event.at)) for part, (event, item) in zip(outs, ins, strict=True)
+        MovedItem(before=part.line, item=open_item(one.data.table, item, one.data.at, versions[one.stream]))
+        for part, (one, item) in zip(outs, ins, strict=True)
     )
 
 

@@ -29,7 +29,7 @@ assert ITEMS_PER_ORDER_MAX < PLACES_PER_EVENT
 
 TABS: Final = Projection(
     "tabs",
-    2,
+    3,
     (
         Table(
             "tabs",
@@ -44,6 +44,7 @@ TABS: Final = Projection(
                 "occupied_at": "timestamptz",
                 "served_at": "timestamptz",
                 "interim_bills": "int",
+                "version": "bigint",
             },
         ),
         Table(
@@ -102,6 +103,7 @@ FREE: Final[Row] = {
     "occupied_at": None,
     "served_at": None,
     "interim_bills": 0,
+    "version": 0,
 }
 
 
@@ -117,17 +119,20 @@ def _tab_and_parts(event: Recorded) -> list[tuple[str, Key]]:
     return [*_tab(event), *(("open_lines", (part.line,)) for part in event.data.parts)]
 
 
-def _put_tab(rows: Rows, table: str, **columns: Any) -> None:
-    rows.put("tabs", table, **{**(rows.get("tabs", table) or FREE), **columns})
+def _put_tab(rows: Rows, event: Recorded, **columns: Any) -> None:
+    """What an event at an occupied table changes of it, if only its version."""
+    table = event.data.table
+    rows.put("tabs", table, **{**(rows.get("tabs", table) or FREE), **columns, "version": event.version})
 
 
-def _left(rows: Rows, table: str, leaves: TableState, closed: int, amount: int, **columns: Any) -> None:
+def _left(rows: Rows, event: Recorded, leaves: TableState, closed: int, amount: int, **columns: Any) -> None:
     """A table after ``closed`` lines and ``amount`` are no longer open at it."""
+    table = event.data.table
     if leaves is not TableState.OCCUPIED:
         rows.put("tabs", table, **{**FREE, "state": str(leaves)})
         return
     tab = rows.get("tabs", table) or FREE
-    _put_tab(rows, table, open_lines=tab["open_lines"] - closed, open_amount=tab["open_amount"] - amount, **columns)
+    _put_tab(rows, event, open_lines=tab["open_lines"] - closed, open_amount=tab["open_amount"] - amount, **columns)
 
 
 def _put_line(rows: Rows, table: str, item: TabItem, place: int, at: Any) -> None:
@@ -171,7 +176,7 @@ def order_placed(rows: Rows, event: Recorded) -> None:
     tab = rows.get("tabs", placed.table) or FREE
     _put_tab(
         rows,
-        placed.table,
+        event,
         state=str(TableState.OCCUPIED),
         open_lines=tab["open_lines"] + len(placed.lines),
         open_amount=tab["open_amount"] + sum(line.total for line in placed.lines),
@@ -188,14 +193,14 @@ def order_placed(rows: Rows, event: Recorded) -> None:
 def course_called(rows: Rows, event: Recorded) -> None:
     called: CourseCalled = event.data
     fired = (rows.get("tabs", called.table) or FREE)["fired"]
-    _put_tab(rows, called.table, course=called.course, fired=max(fired, called.course), served_at=called.at)
+    _put_tab(rows, event, course=called.course, fired=max(fired, called.course), served_at=called.at)
 
 
 @TABS.on(LinesPaid, reads=_tab_and_parts)
 def lines_paid(rows: Rows, event: Recorded) -> None:
     paid: LinesPaid = event.data
     closed = sum(_take_off(rows, part.line, part.quantity, part.amount) for part in paid.parts)
-    _left(rows, paid.table, paid.leaves, closed, sum(part.amount for part in paid.parts), served_at=paid.at)
+    _left(rows, event, paid.leaves, closed, sum(part.amount for part in paid.parts), served_at=paid.at)
 
 
 @TABS.on(TableCleaned)
@@ -207,7 +212,7 @@ def table_cleaned(rows: Rows, event: Recorded) -> None:
 def lines_moved_out(rows: Rows, event: Recorded) -> None:
     moved: LinesMovedOut = event.data
     closed = sum(_take_off(rows, part.line, part.quantity, part.amount) for part in moved.parts)
-    _left(rows, moved.table, moved.leaves, closed, sum(part.amount for part in moved.parts))
+    _left(rows, event, moved.leaves, closed, sum(part.amount for part in moved.parts))
 
 
 @TABS.on(LinesMovedIn, reads=_tab)
@@ -224,16 +229,12 @@ def lines_moved_in(rows: Rows, event: Recorded) -> None:
             "occupied_at": moved.since,
             "served_at": moved.served_at,
         }
-    rows.put(
-        "tabs",
-        moved.table,
-        **{
-            **tab,
-            "open_lines": tab["open_lines"] + len(moved.items),
-            "open_amount": tab["open_amount"] + sum(item.line.total for item in moved.items),
-            "interim_bills": tab["interim_bills"] + moved.interim_bills,
-        },
-    )
+    columns = {
+        "open_lines": tab["open_lines"] + len(moved.items),
+        "open_amount": tab["open_amount"] + sum(item.line.total for item in moved.items),
+        "interim_bills": tab["interim_bills"] + moved.interim_bills,
+    }
+    _put_tab(rows, event, **{**tab, **columns})
     for ordinal, item in enumerate(moved.items):
         _put_line(rows, moved.table, item, event.position * PLACES_PER_EVENT + ordinal, moved.at)
 
@@ -245,7 +246,7 @@ def line_changed(rows: Rows, event: Recorded) -> None:
     before = rows.get("open_lines", line.id)
     assert before is not None, f"line {line.id} is not open"
     amount = (rows.get("tabs", changed.table) or FREE)["open_amount"]
-    _put_tab(rows, changed.table, open_amount=amount + line.total - before["open_amount"])
+    _put_tab(rows, event, open_amount=amount + line.total - before["open_amount"])
     rows.change("open_lines", line.id, open_quantity=line.quantity, open_amount=line.total, **_described(line))
 
 
@@ -274,23 +275,22 @@ def line_cancelled(rows: Rows, event: Recorded) -> None:
         line=row["line"],
     )
     closed = _take_off(rows, cancelled.line, cancelled.quantity, cancelled.amount)
-    _left(rows, cancelled.table, cancelled.leaves, int(closed), cancelled.amount)
+    _left(rows, event, cancelled.leaves, int(closed), cancelled.amount)
 
 
 @TABS.on(KitchenStateSet, reads=_tab_and_line)
 def kitchen_state_set(rows: Rows, event: Recorded) -> None:
     progress: KitchenStateSet = event.data
     rows.change("open_lines", progress.line, state=str(progress.state), state_at=progress.at, fired=True)
-    if progress.state is KitchenState.SERVED:
-        _put_tab(rows, progress.table, served_at=progress.at)
+    _put_tab(rows, event, **({"served_at": progress.at} if progress.state is KitchenState.SERVED else {}))
 
 
 @TABS.on(TableHandedOver, reads=_tab)
 def handed_over(rows: Rows, event: Recorded) -> None:
-    _put_tab(rows, event.data.table, waiter=event.data.waiter)
+    _put_tab(rows, event, waiter=event.data.waiter)
 
 
 @TABS.on(InterimBillPrinted, reads=_tab)
 def interim_bill_printed(rows: Rows, event: Recorded) -> None:
     printed = (rows.get("tabs", event.data.table) or FREE)["interim_bills"]
-    _put_tab(rows, event.data.table, interim_bills=printed + 1, served_at=event.data.at)
+    _put_tab(rows, event, interim_bills=printed + 1, served_at=event.data.at)

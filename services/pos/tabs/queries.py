@@ -9,54 +9,28 @@ import msgspec
 
 from libs.contracts.pos.commands import TableKey, TableTab
 from libs.contracts.pos.events import OrderLine, TableState
-from libs.contracts.pos.floor import (
-    PAGE_SIZE_MAX,
-    CancelledPart,
-    LineKey,
-    OpenItem,
-    OpenItemFilter,
-    TableService,
-)
+from libs.contracts.pos.floor import CancelledPart, LineKey, OpenItem, TableService
+from libs.contracts.pos.lists import OpenItemList, TableServiceList
 from libs.contracts.pos.permissions import ORDERS
 from libs.contracts.pos.tab_events import KitchenState
 from libs.domain.errors import not_found
+from libs.projections.listed import Lister
 from libs.projections.tables import Statement
+from libs.runtime.lists import RowList
 from libs.runtime.records import All
 from libs.runtime.service import Ask, Query
 from services.pos.tabs.state import FIRST_COURSE
 
 _TABS = Statement("select t.key, t.state, t.course, t.open_lines, t.open_amount, t.occupied_at from {pos.tabs} t where t.instance = $1")
 _TAB = Statement(f"{_TABS.text} and t.key = $2")
-_SERVICE = Statement(
-    "select t.key, t.id, t.number, t.name, t.group_key, t.is_active, s.state, s.course, s.open_lines, s.open_amount, s.waiter, "
-    "s.occupied_at, s.served_at, s.interim_bills from {pos.tables} t left join {pos.tabs} s on s.instance = $1 and s.key = t.key "
-    "where t.instance = $1 and t.id > $2 order by t.id limit $3"
-)
-
 # as ``Tab.kitchen_state``: an item of a course that was not called yet is held
-_STATE = f"case when l.state = 'ordered' and not l.fired and l.course > greatest(s.fired, {FIRST_COURSE}) then 'held' else l.state end"
+_STATE = f"case when t.state = 'ordered' and not t.fired and t.course > greatest(s.fired, {FIRST_COURSE}) then 'held' else t.state end"
 _OPEN = (
-    "select l.table_key, l.order_key, l.staff, l.placed_at, l.open_quantity, l.open_amount, l.line, l.state_at, l.place, "
-    f"{_STATE} as state "
-    "from {pos.open_lines} l left join {pos.tabs} s on s.instance = $1 and s.key = l.table_key where l.instance = $1"
+    "t.table_key, t.order_key, t.staff, t.placed_at, t.open_quantity, t.open_amount, t.line, t.state_at, t.place, s.version, "
+    f"{_STATE} as state"
 )
-_CANCELLED = (
-    "select l.table_key, l.order_key, l.placed_by, l.placed_at, l.quantity, l.amount, l.line, l.state, l.reason, l.staff, "
-    "l.cancelled_at, l.place from {pos.cancelled_lines} l where l.instance = $1"
-)
-_WHERE = (
-    " and ($2::text is null or l.table_key = $2) and ($3::text is null or l.group_key = $3 or l.table_key in "
-    "(select t.key from {pos.tables} t where t.instance = $1 and t.group_key = $3)) and ($4::int is null or l.seat = $4)"
-)
-_OPEN_ITEMS = Statement(
-    f"{_OPEN}{_WHERE} and ($5::timestamptz is null or l.placed_at >= $5) and ($6::text is null or {_STATE} = $6) "
-    "and l.place > $7 order by l.place limit $8"
-)
-_CANCELLED_ITEMS = Statement(
-    f"{_CANCELLED}{_WHERE} and ($5::timestamptz is null or l.cancelled_at >= $5) and l.place > $6 order by l.place limit $7"
-)
-_AT_TABLE = Statement(f"{_OPEN} and l.table_key = $2 order by l.place")
-_ONE = Statement(f"{_OPEN} and l.key = $2")
+_OPEN_LINES = "{pos.open_lines} t left join {pos.tabs} s on s.instance = $1 and s.key = t.table_key"
+_ONE = Statement(f"select {_OPEN} from {_OPEN_LINES} where t.instance = $1 and t.key = $2")
 
 _lines = msgspec.json.Decoder(OrderLine)
 
@@ -98,12 +72,6 @@ def _service(row: Any) -> TableService:
     )
 
 
-async def service(ask: Ask) -> AsyncIterator[list[TableService]]:
-    """Every table with how it is served."""
-    async for rows in ask.tables.stream(_SERVICE, ask.instance, by="id"):
-        yield [_service(row) for row in rows]
-
-
 def _open(row: Any) -> OpenItem:
     return OpenItem(
         table=row["table_key"],
@@ -115,6 +83,7 @@ def _open(row: Any) -> OpenItem:
         line=_lines.decode(row["line"]),
         state=KitchenState(row["state"]),
         state_at=row["state_at"],
+        version=row["version"] or 0,
     )
 
 
@@ -133,10 +102,6 @@ def _cancelled(row: Any) -> OpenItem:
     )
 
 
-async def open_lines(ask: Ask) -> list[OpenItem]:
-    return [_open(row) for row in await ask.tables.fetch(_AT_TABLE, ask.instance, ask.body.table)]
-
-
 async def open_line(ask: Ask) -> OpenItem:
     row = await ask.tables.fetch_one(_ONE, ask.instance, ask.body.line)
     if row is None:
@@ -144,30 +109,82 @@ async def open_line(ask: Ask) -> OpenItem:
     return _open(row)
 
 
+# --- lists --------------------------------------------------------------------------------------------------------------------
+
+_WHERE: Final = {
+    "table": "t.table_key = {0}",
+    "group": "(t.group_key = {0} or t.table_key in (select g.key from {{pos.tables}} g where g.instance = $1 and g.group_key = {0}))",
+    "seat": "t.seat = {0}",
+    "article": "t.line->>'article' = {0}",
+}
+_ORDERS: Final = {
+    "created_date": "t.placed_at",
+    "course": "(t.line->>'course')::int",
+    "seat": "t.seat",
+    "table": "t.table_key",
+}
+OPEN_LIST: Final = RowList(
+    Lister(_OPEN, _OPEN_LINES, "place"),
+    OpenItemList,
+    {**_WHERE, "state": f"{_STATE} = {{}}", "since": "t.placed_at >= {}", "staff": "t.staff = {}"},
+    {**_ORDERS, "status_date": "t.state_at", "open_amount": "t.open_amount"},
+    _open,
+)
+CANCELLED_LIST: Final = RowList(
+    Lister(
+        "t.table_key, t.order_key, t.placed_by, t.placed_at, t.quantity, t.amount, t.line, t.state, t.reason, t.staff, t.cancelled_at, "
+        "t.place",
+        "{pos.cancelled_lines} t",
+        "place",
+    ),
+    OpenItemList,
+    {**_WHERE, "since": "t.cancelled_at >= {}", "staff": "t.placed_by = {}"},
+    {**_ORDERS, "status_date": "t.cancelled_at", "open_amount": "t.amount"},
+    _cancelled,
+)
+SERVICE_LIST: Final = RowList(
+    Lister(
+        "t.key, t.id, t.number, t.name, t.group_key, t.is_active, s.state, s.course, s.open_lines, s.open_amount, s.waiter, "
+        "s.occupied_at, s.served_at, s.interim_bills",
+        "{pos.tables} t left join {pos.tabs} s on s.instance = $1 and s.key = t.key",
+        "id",
+    ),
+    TableServiceList,
+    {
+        "group": "t.group_key = {}",
+        "waiter": "s.waiter = {}",
+        "state": f"coalesce(s.state, '{TableState.FREE}') = {{}}",
+        "is_active": "t.is_active = {}",
+    },
+    {
+        "number": "t.number",
+        "name": "t.name_order",
+        "occupied_since": "s.occupied_at",
+        "last_service_date": "s.served_at",
+        "open_amount": "coalesce(s.open_amount, 0)",
+    },
+    _service,
+)
+
+
+def _items(ask: Ask) -> RowList:
+    return CANCELLED_LIST if ask.body.state is KitchenState.CANCELLED else OPEN_LIST
+
+
 async def open_items(ask: Ask) -> AsyncIterator[list[OpenItem]]:
-    """In the order they were placed, cancelled ones in that of their cancellation; all of them, or one page."""
-    wanted: OpenItemFilter = ask.body
-    asked = (wanted.table, wanted.group, wanted.seat, wanted.since)
-    if wanted.state is KitchenState.CANCELLED:
-        pieces, shown = ask.tables.stream(_CANCELLED_ITEMS, ask.instance, *asked, by="place"), _cancelled
-    else:
-        pieces, shown = ask.tables.stream(_OPEN_ITEMS, ask.instance, *asked, wanted.state, by="place"), _open
-    size = wanted.page_size or (PAGE_SIZE_MAX if wanted.page else None)
-    skip = size * ((wanted.page or 1) - 1) if size else 0
-    async for rows in pieces:
-        behind, skip = rows[skip:], max(0, skip - len(rows))
-        yield [shown(row) for row in behind[:size]]
-        if size is not None:
-            size -= len(behind[:size])
-            if size == 0:
-                return
+    async for items in _items(ask).listed(ask):
+        yield items
+
+
+async def open_item_count(ask: Ask) -> int:
+    return await _items(ask).count(ask)
 
 
 QUERIES: Final = (
     Query("tab.list", All, tabs, ORDERS),
     Query("tab.get", TableKey, tab, ORDERS),
-    Query("tab.service", All, service, ORDERS, stream=True),
-    Query("tab.open_lines", TableKey, open_lines, ORDERS),
+    *SERVICE_LIST.queries("tab.service", ORDERS),
     Query("tab.open_line", LineKey, open_line, ORDERS),
-    Query("tab.open_items", OpenItemFilter, open_items, ORDERS, stream=True),
+    Query("tab.open_item.list", OpenItemList, open_items, ORDERS, stream=True),
+    Query("tab.open_item.count", OpenItemList, open_item_count, ORDERS),
 )

@@ -77,7 +77,8 @@ class TabLine(msgspec.Struct, frozen=True):
 class Tab(msgspec.Struct, frozen=True):
     """``lines`` by id in the order they came. Paid ones stay while the guests sit, so that a second bill for them can be told
     from a wrong id. ``course`` is the one called last, ``fired`` the highest that was called, both 0 before the first; ``waiter`` serves
-    the table, ``since`` and ``served_at`` tell when its guests came and were served last."""
+    the table, ``since`` and ``served_at`` tell when its guests came and were served last. ``version``: that of the stream, kept only while
+    guests sit."""
 
     state: TableState = TableState.FREE
     lines: Mapping[str, TabLine] = msgspec.field(default_factory=dict)
@@ -87,6 +88,7 @@ class Tab(msgspec.Struct, frozen=True):
     since: datetime | None = None
     served_at: datetime | None = None
     interim_bills: int = 0
+    version: int = 0
 
     def open_lines(self) -> list[TabLine]:
         return [line for line in self.lines.values() if line.is_open]
@@ -99,6 +101,11 @@ class Tab(msgspec.Struct, frozen=True):
 
 
 def evolve(tab: Tab, recorded: Recorded) -> Tab:
+    after = _after(tab, recorded)
+    return msgspec.structs.replace(after, version=recorded.version) if after.state is TableState.OCCUPIED else after
+
+
+def _after(tab: Tab, recorded: Recorded) -> Tab:
     match recorded.data:
         case OrderPlaced() as placed:
             return _with_order(tab, placed)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from libs.projections import listed
 from libs.records.wanted import fold
-from libs.runtime import records
 from tests.house import Inn, Till, done, fields_named, item, refused
 
 NAMES = ("Apfelschorle", "apfelstrudel", "Äppelwoi", "Zander", "Öl", "Bier 100%", "Straßenbier", "a_b", "Cola", "ÄRGER")
@@ -123,7 +123,7 @@ async def test_a_parameter_given_twice_is_refused(till: Till) -> None:
 
 
 async def test_a_list_too_long_to_be_had_at_once_says_how_to_get_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "ALL_MAX_ROWS", 3)
+    monkeypatch.setattr(listed, "ALL_MAX_ROWS", 3)
     refused(await till.get("articles"), 413, "'pageSize'")
     refused(await till.get("articles", params={"sort": "name"}), 413, "'page'")
     assert len(done(await till.get("articles", params={"pageSize": "4"}))) == 4

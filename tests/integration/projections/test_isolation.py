@@ -41,6 +41,7 @@ PARAMETERS: dict[str, list[Any]] = {
     "int4": [7, 6],
     "int8": [7, 6],
     "int4[]": [[7]],
+    "int8[]": [[7]],
     "varchar": ["Europe/Berlin"],  # a zone
     "numeric": [Decimal(7)],
     "bool": [True, False],

@@ -452,6 +452,7 @@ class Evening(RuleBasedStateMachine):
                 "occupied_at": tab.since,
                 "served_at": tab.served_at,
                 "interim_bills": tab.interim_bills,
+                "version": tab.version,
             }
             shown = [row | {"key": key[0]} for (name, key), row in rows.items() if name == "open_lines" and row["table_key"] == table]
             shown.sort(key=lambda row: row["place"])
