@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+WORKERS ?= 2
 SEED ?=
 
 VENV := .venv
@@ -28,8 +29,8 @@ $(STAMP): requirements-dev.txt pyproject.toml
 run: setup ## start everything with demo data; Ctrl-C stops it
 	@exec env THEKE_DEMO=1 $(BIN)/theke up
 
-test: setup ## run every test; PYTEST_ARGS="-k receipt" to choose
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## run every test, WORKERS=2 at once; PYTEST_ARGS="-k receipt" to choose
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy and the one-way dependencies
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from libs.domain.errors import FieldError, invalid
+from libs.domain.fields import INT64_MAX
 from libs.domain.paging import Paged, check_page
 from libs.domain.records import Field, FieldType, RecordType
 from libs.projections.listed import Compiled, order_of
@@ -38,12 +39,12 @@ class Listing(Paged, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def can_filter(field: Field) -> bool:
-    """Whether a list can be narrowed by this field: all but lists of structs, which have no text of their own."""
-    return field.type is not FieldType.LIST or not _is_struct(field.item)
+    """Whether a list can be narrowed by this field: all but JSON and lists of structs, which have no text of their own."""
+    return field.type is not FieldType.JSON and (field.type is not FieldType.LIST or not _is_struct(field.item))
 
 
 def can_sort(field: Field) -> bool:
-    return field.type is not FieldType.LIST
+    return field.type not in (FieldType.LIST, FieldType.JSON)
 
 
 def compile_listing(record: RecordType, listing: Listing) -> Compiled:
@@ -80,7 +81,7 @@ def _filter(record: RecordType, name: str, text: str, add: Callable[[str, Any], 
         if field is None:
             raise Wrong("unknown_field")
         listed = field.type is FieldType.LIST
-        add(f"t.{name} @> jsonb_build_array({{}}::text)" if listed else f"t.{name} = {{}}", _VALUES[field.type](text))
+        add(f"t.{name} @> jsonb_build_array({{}}::text)" if listed else f"t.{name} = {{}}", VALUES[field.type](text))
     except Wrong as wrong:
         faults.append(FieldError(name, wrong.reason, wrong.params))
 
@@ -130,7 +131,7 @@ def _reference(text: str) -> str:
     return text
 
 
-_VALUES: Final[Mapping[FieldType, Callable[[str], Any]]] = {
+VALUES: Final[Mapping[FieldType, Callable[[str], Any]]] = {
     FieldType.TEXT: text_of,
     FieldType.INTEGER: integer_of,
     FieldType.DECIMAL: decimal_of,
@@ -138,4 +139,6 @@ _VALUES: Final[Mapping[FieldType, Callable[[str], Any]]] = {
     FieldType.DATE: _date,
     FieldType.REFERENCE: _reference,
     FieldType.LIST: text_of,
+    FieldType.LONG: lambda text: integer_of(text, INT64_MAX),
+    FieldType.ID: lambda text: integer_of(text, INT64_MAX),
 }

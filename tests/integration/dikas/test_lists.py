@@ -19,7 +19,7 @@ from tests.house import Answer, Inn, Till, done, free_item, item, refused
 
 LONG_RECEIPTS = 48  # of 500 lines: more than all the buffers between the table and a reader hold
 STALLED_READERS = 6
-TILL_WAITS_MAX_S = 5.0
+TILL_WAITS_MAX_S = 15.0  # with room for a busy machine
 
 
 async def stalled_reader(till: Till) -> socket.socket:
