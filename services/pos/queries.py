@@ -21,7 +21,7 @@ INT64_MAX: Final = 2**63 - 1
 _COLUMNS = "t.document, t.void_receipt, t.refund_receipts, t.refunded, t.after, t.position"
 _RECEIPT = f"select {_COLUMNS} from {{pos.receipts}} t where t.instance = $1"
 RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and t.key = $2")
-_RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and t.register = $2 and t.number = $3")
+RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and t.register = $2 and t.number = $3")
 
 _receipts = msgspec.json.Decoder(Receipt)
 
@@ -61,7 +61,7 @@ async def receipt(ask: Ask) -> Receipt:
 
 
 async def receipt_by_number(ask: Ask) -> Receipt:
-    row = await ask.tables.fetch_one(_RECEIPT_BY_NUMBER, ask.instance, ask.body.register, ask.body.number)
+    row = await ask.tables.fetch_one(RECEIPT_BY_NUMBER, ask.instance, ask.body.register, ask.body.number)
     if row is None:
         raise not_found("receipt_not_found", id=str(ask.body.number))
     return receipt_of_row(row)
