@@ -14,6 +14,7 @@ import structlog
 
 from libs.domain.events import Recorded
 from libs.eventstore.codec import recorded
+from libs.eventstore.connections import Connections
 from libs.eventstore.statements import sql
 
 logger = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 APPEND_TIMEOUT_S = 8.0
 READ_TIMEOUT_S = 12.0  # a server that fell silent; a slow statement ends earlier, by STATEMENT_TIMEOUT_MS
 READ_MAX_ROWS = 5_000
-READER_POOL_SIZE = 2
+READERS_MAX = 2  # connections
 
 # a killed connection surfaces as any of these; InternalClientError is no subclass of the others
 LOST = (
@@ -39,10 +40,6 @@ LOST = (
 )
 # the lock was not to be had in time: nothing was stored
 BUSY = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
-
-
-async def _as_it_is(_: asyncpg.Connection) -> None:
-    """Nothing here changes a session, so giving a connection back needs no round trip."""
 
 
 class LogUnreachable(Exception):
@@ -94,19 +91,18 @@ class Log:
         self._dsn = dsn
         self.schema = schema
         self._writer: asyncpg.Connection | None = None
-        self._readers: asyncpg.Pool | None = None
+        self._readers: Connections | None = None
         self._append: Any = None
 
     async def open(self) -> None:
-        self._readers = await asyncpg.create_pool(
+        self._readers = Connections(
             self._dsn,
-            min_size=1,
-            max_size=READER_POOL_SIZE,
+            most=READERS_MAX,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=READ_TIMEOUT_S,
-            reset=_as_it_is,
             server_settings=self._settings(),
         )
+        await self._readers.open()
         await self._connected()
 
     async def close(self) -> None:
@@ -114,7 +110,7 @@ class Log:
             self._writer.terminate()
             self._writer = None
         if self._readers is not None:
-            self._readers.terminate()
+            self._readers.close()
             self._readers = None
 
     def _settings(self) -> dict[str, str]:
@@ -165,10 +161,9 @@ class Log:
         if self._readers is None:
             raise LogUnreachable("the log is not open")
         try:
-            rows: list[Any] = await self._readers.fetch(sql(name), *arguments)
+            return await self._readers.fetch(sql(name), *arguments)
         except LOST as error:
             raise LogUnreachable(str(error)) from error
-        return rows
 
     async def load(self, wanted: Sequence[tuple[int, str, int]]) -> list[Loaded]:
         """Streams by (instance, name, version already known), in that order; an unknown stream has head 0."""

@@ -14,11 +14,12 @@ import asyncpg
 import structlog
 
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
+from libs.eventstore.connections import Connections, Loan
 from libs.eventstore.log import LOST
 
 log = structlog.get_logger(__name__)
 
-POOL_MAX_CONNECTIONS = 4
+CONNECTIONS_MAX = 4
 CONNECT_TIMEOUT_S = 3.0
 QUERY_TIMEOUT_MS = 10_000
 SUMMARIES_AT_ONCE_MAX = 2  # so that statements which read much leave connections for those which read little
@@ -34,10 +35,6 @@ _TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
 _ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
 _BY_ITSELF = re.compile(r"\b\w+\.\w+_r\d+\b")  # a revision's own table
 _registered: list[Statement] = []
-
-
-async def _as_it_is(_: asyncpg.Connection) -> None:
-    """Nothing here changes a session, so giving a connection back needs no round trip."""
 
 
 class Unguarded(ValueError):
@@ -75,7 +72,7 @@ class Tables:
     def __init__(self, dsn: str, service: str) -> None:
         self._dsn = dsn
         self._service = service
-        self._pool: asyncpg.Pool | None = None
+        self._connections: Connections | None = None
         self._names: dict[tuple[str, str], str] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
@@ -84,13 +81,11 @@ class Tables:
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE_MAX)
 
     async def open(self) -> None:
-        self._pool = await asyncpg.create_pool(
+        self._connections = Connections(
             self._dsn,
-            min_size=1,
-            max_size=POOL_MAX_CONNECTIONS,
+            most=CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_S,
-            init=self._begin,
-            reset=_as_it_is,
+            begun=self.forget_revisions,  # the server may have crashed, and tables may not have caught up yet
             server_settings={
                 "application_name": f"theke {self._service} reads",
                 "statement_timeout": str(QUERY_TIMEOUT_MS),
@@ -98,15 +93,12 @@ class Tables:
                 "jit": "off",
             },
         )
+        await self._connections.open()
 
     async def close(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
-
-    async def _begin(self, _: asyncpg.Connection) -> None:
-        """On a new connection nothing is known: the server may have crashed, and tables may not have caught up yet."""
-        self.forget_revisions()
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
 
     def forget_revisions(self) -> None:
         """A projection switched to another revision: names are looked up again."""
@@ -224,10 +216,10 @@ class Tables:
             raise unavailable("read_database_unreachable") from error
         return found or 0
 
-    def _acquired(self) -> Any:
-        if self._pool is None:
+    def _acquired(self) -> Loan:
+        if self._connections is None:
             raise unavailable("read_database_unreachable")
-        return self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+        return self._connections.lend()
 
     # facts: many commands' look-ups share one statement
 

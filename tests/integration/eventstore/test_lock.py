@@ -80,4 +80,4 @@ async def test_every_connection_of_a_log_has_limits(place: Place, work: Work) ->
     assert work.log._readers is not None
     for source in (work.log._writer, work.log._readers):
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            assert await source.fetchval(f"show {setting}") not in {"0", ""}
+            assert (await source.fetch(f"show {setting}"))[0][0] not in {"0", ""}
