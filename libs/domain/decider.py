@@ -87,6 +87,18 @@ class Decision(msgspec.Struct, frozen=True):
 States = Mapping[str, Any]
 
 
+class RowsKept:
+    """What a process may keep of ``service.table``, whose rows seldom change: some columns of the rows that a key finds, ``made`` into
+    something once. ``by``: the column of the keys, as text. Compared by identity: one for every use, for good."""
+
+    def __init__(self, table: str, columns: tuple[str, ...], made: Callable[[Sequence[Any]], Any], by: str = "key") -> None:
+        self.service, self.name = table.split(".")
+        self.table = table
+        self.columns = columns
+        self.made = made
+        self.by = by
+
+
 class Lookup(Protocol):
     """Query tables as facts are loaded from them: many commands' look-ups share one statement."""
 
@@ -94,6 +106,10 @@ class Lookup(Protocol):
         self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
     ) -> Awaitable[Mapping[str, Sequence[Any]]]:
         """Rows of ``service.table`` by the text of a column; absent keys are absent from the answer."""
+        ...
+
+    def kept(self, what: RowsKept, instance: int, keys: Sequence[str]) -> Awaitable[Mapping[str, Any]]:
+        """What was made of the rows of each key, as they are now; absent keys are absent from the answer."""
         ...
 
     async def referenced(self, table: str, column: str, instance: int, key: str, *, listed: bool = False) -> bool:

@@ -15,7 +15,6 @@ from typing import Any
 import asyncpg
 
 
-
 class Connections:
     """``async with connections.lend() as connection:``. At most ``most`` are open; they are made when they are needed, and one that was
     lost is made anew. Raises what ``asyncpg.connect`` raises, and TimeoutError if none is free within ``timeout`` seconds.

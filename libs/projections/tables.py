@@ -13,9 +13,11 @@ from typing import Any
 import asyncpg
 import structlog
 
+from libs.domain.decider import RowsKept
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
 from libs.eventstore.connections import Connections, Loan
 from libs.eventstore.log import LOST
+from libs.projections.kept import Kept
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +76,11 @@ class Tables:
         self._service = service
         self._connections: Connections | None = None
         self._names: dict[tuple[str, str], str] = {}
+        self._projections: dict[tuple[str, str], tuple[str, int]] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
         self._referrers: dict[tuple[str, str, str], Statement] = {}
+        self._kept = Kept(self)
         self._summaries = asyncio.Semaphore(SUMMARIES_AT_ONCE_MAX)
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE_MAX)
 
@@ -103,11 +107,18 @@ class Tables:
     def forget_revisions(self) -> None:
         """A projection switched to another revision: names are looked up again."""
         self._names.clear()
+        self._projections.clear()
+
+    def read_from(self, service: str, table: str) -> tuple[str, int] | None:
+        """The projection and the revision of it that a table is read from; None as long as nobody has read it."""
+        return self._projections.get((service, table))
 
     async def _resolve(self, connection: asyncpg.Connection, text: str, tables: Sequence[tuple[str, str]]) -> str:
         if any(table not in self._names for table in tables):
-            for row in await connection.fetch("select service, active, unnest(tables) as name from theke.revisions"):
-                self._names[row["service"], row["name"]] = f"{row['service']}.{row['name']}_r{row['active']}"
+            for row in await connection.fetch("select service, projection, active, unnest(tables) as name from theke.revisions"):
+                table = row["service"], row["name"]
+                self._names[table] = f"{row['service']}.{row['name']}_r{row['active']}"
+                self._projections[table] = row["projection"], row["active"]
         missing = [table for table in tables if table not in self._names]
         if missing:
             raise unavailable("tables_not_ready", tables=", ".join(".".join(table) for table in missing))
@@ -119,7 +130,7 @@ class Tables:
 
     async def _read(self, statement: Statement, instance: int, arguments: Sequence[Any], *, planned_anew: bool = False) -> list[Any]:
         try:
-            async with self._acquired() as connection:
+            async with self.lent() as connection:
                 text = await self._resolve(connection, statement.text, statement.tables)
                 source = await connection.prepare(text) if planned_anew else None
                 rows: list[Any] = await (source.fetch(instance, *arguments) if source else connection.fetch(text, instance, *arguments))
@@ -172,7 +183,7 @@ class Tables:
     ) -> list[Any]:
         path = ""
         try:
-            async with self._acquired() as connection, connection.transaction():
+            async with self.lent() as connection, connection.transaction():
                 await connection.execute(f"set local statement_timeout = {SEARCH_TIMEOUT_MS:d}")
                 for named, regex in regexes:  # where no row is looked at, a wrong one would pass
                     path = named
@@ -204,7 +215,7 @@ class Tables:
     async def position(self, service: str, projections: Sequence[str], instance: int) -> int:
         """How far all of these projections of a service are in its log. What they show afterwards holds every event up to there."""
         try:
-            async with self._acquired() as connection:
+            async with self.lent() as connection:
                 found: int | None = await connection.fetchval(
                     f"select min(coalesce(c.position, 0)) from theke.revisions r left join {service}.checkpoints c on c.instance = $1 "
                     "and c.projection = r.projection || '_r' || r.active where r.service = $2 and r.projection = any($3::text[])",
@@ -216,7 +227,8 @@ class Tables:
             raise unavailable("read_database_unreachable") from error
         return found or 0
 
-    def _acquired(self) -> Loan:
+    def lent(self) -> Loan:
+        """A connection for one statement."""
         if self._connections is None:
             raise unavailable("read_database_unreachable")
         return self._connections.lend()
@@ -256,6 +268,10 @@ class Tables:
         if gathered is None:
             gathered = self._lookups[table, columns, by] = _Gathered(self, table, columns, by)
         return gathered.ask(instance, keys)
+
+    def kept(self, what: RowsKept, instance: int, keys: Sequence[str]) -> Awaitable[Mapping[str, Any]]:
+        """What is made of rows that seldom change, as they are now."""
+        return self._kept.ask(what, instance, keys)
 
 
 class _Gathered:
@@ -316,7 +332,7 @@ class _Gathered:
     async def _fetch(self, instances: list[int], keys: list[str]) -> list[Any]:
         tables = self._tables
         try:
-            async with tables._acquired() as connection:
+            async with tables.lent() as connection:
                 text = await tables._resolve(connection, self._text, self._named)
                 rows: list[Any] = await connection.fetch(text, instances, keys)
                 return rows

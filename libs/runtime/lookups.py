@@ -12,6 +12,7 @@ class Lookups:
 
     def __init__(self, tables: Tables, log: Log) -> None:
         self.rows = tables.rows
+        self.kept = tables.kept
         self.referenced = tables.referenced
         self.referrers = tables.referrers
         self.fetch = tables.fetch

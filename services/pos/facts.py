@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from libs.contracts.pos.commands import (
     PlaceOrders,
     Sell,
 )
-from libs.domain.decider import Command, Lookup
+from libs.domain.decider import Command, Lookup, RowsKept
 from services.pos.faults import is_key, plain
 from services.pos.offers import (
     GROUP_COLUMNS,
@@ -39,6 +39,7 @@ from services.pos.settings import MAIN, SETTINGS, Settings, business_day
 
 ARTICLE_COLUMNS = ("key", "name", "price", "tax_class", "group_key", "is_active", "options", "course", "option_template_keys")
 TAX_RATE_COLUMNS = ("tax_class", "rate", "valid_from")
+DAYS_KEPT_MAX = 100  # on which the tax rates were asked for
 TABLE_COLUMNS = ("key", "is_active", "needs_cleaning", "group_key")
 
 
@@ -67,6 +68,34 @@ class TableFact(msgspec.Struct, frozen=True):
     area: str | None = None
 
 
+class TaxRates:
+    """All rates of a house, by class. Percent."""
+
+    def __init__(self, rows: Sequence[Any] = ()) -> None:
+        self._by_class: dict[int, list[Any]] = {}
+        for row in rows:
+            self._by_class.setdefault(row["tax_class"], []).append(row)
+        self._days: dict[date, Mapping[int, Decimal]] = {}
+
+    def on(self, day: date) -> Mapping[int, Decimal]:
+        """The rate of each class that came into force last, up to and on ``day``; a class of which none had yet is absent."""
+        rates = self._days.get(day)
+        if rates is None:
+            if len(self._days) >= DAYS_KEPT_MAX:
+                self._days.clear()
+            rates = {class_: rate for class_, rows in self._by_class.items() if (rate := _rate_on(day, rows)) is not None}
+            self._days[day] = rates
+        return rates
+
+
+def _rate_on(day: date, rows: Sequence[Any]) -> Decimal | None:
+    valid = [row for row in rows if row["valid_from"] <= day]
+    return plain(max(valid, key=lambda row: row["valid_from"])["rate"]) if valid else None
+
+
+NO_RATES: Final = TaxRates()
+
+
 class SaleFacts(msgspec.Struct, frozen=True):
     """Articles and tables by key and tax rates (percent) by class, as they are on the command's business day."""
 
@@ -74,15 +103,13 @@ class SaleFacts(msgspec.Struct, frozen=True):
     rates: Mapping[int, Decimal] = msgspec.field(default_factory=dict)
     tables: Mapping[str, TableFact] = msgspec.field(default_factory=dict)
     settings: Settings = SETTINGS
-    all_rates: Mapping[int, Sequence[Any]] = msgspec.field(default_factory=dict)
+    taxes: TaxRates = NO_RATES
 
     def on(self, settings: Settings, at: datetime) -> SaleFacts:
         """The same in a house that keeps its books by ``settings``: rates as they are on its business day."""
         if settings == self.settings:
             return self
-        day = business_day(at, settings)
-        rates = {class_: rate for class_, rows in self.all_rates.items() if (rate := rate_on(day, rows)) is not None}
-        return msgspec.structs.replace(self, settings=settings, rates=rates or self.rates)
+        return msgspec.structs.replace(self, settings=settings, rates=self.taxes.on(business_day(at, settings)) or self.rates)
 
 
 async def order_facts(command: Command[PlaceOrder], lookup: Lookup) -> SaleFacts:
@@ -110,22 +137,19 @@ async def facts_of_tables(command: Command[Any], lookup: Lookup, tables: Iterabl
 async def _load(command: Command[Any], lookup: Lookup, *, tables: Iterable[str] = (), items: Iterable[Item] = ()) -> SaleFacts:
     items = tuple(items)
     keys = _keys(item.article for item in items if item.article is not None)
-    day = business_day(command.happened)
     instance = command.instance
+    all_of_it = [str(instance)]
     asked_tables = lookup.rows("pos.tables", instance, _keys(tables), TABLE_COLUMNS)
-    asked_articles = lookup.rows("inventory.articles", instance, keys, ARTICLE_COLUMNS)
-    asked_rates = lookup.rows("inventory.tax_rates", instance, [str(instance)] if items else [], TAX_RATE_COLUMNS, by="instance")
-    asked_rules = lookup.rows("inventory.price_rules", instance, [str(instance)] if keys else [], RULE_COLUMNS, by="instance")
+    asked_articles = lookup.kept(_ARTICLES, instance, keys)
+    asked_rates = lookup.kept(_TAX_RATES, instance, all_of_it if items else [])
+    asked_rules = lookup.kept(_PRICE_RULES, instance, all_of_it if keys else [])
     found = {key: _table(key, rows[0]) for key, rows in (await asked_tables).items()}
-    rows_of_articles = {key: rows[0] for key, rows in (await asked_articles).items()}
-    all_rules = (await asked_rules).get(str(instance), ())
+    listed: Mapping[str, _Listed] = await asked_articles
+    all_rules = (await asked_rules).get(all_of_it[0], ())
     rules = in_force(all_rules, command.happened, await _settings(instance, lookup)) if all_rules else []
-    articles = await _articles(rows_of_articles, rules, instance, lookup)
-    by_class: dict[int, list[Any]] = {}
-    for row in (await asked_rates).get(str(instance), ()):
-        by_class.setdefault(row["tax_class"], []).append(row)
-    rates = {class_: rate for class_, rows in by_class.items() if (rate := rate_on(day, rows)) is not None}
-    return SaleFacts(articles, rates, found, all_rates=by_class)
+    articles = await _articles(listed, rules, instance, lookup)
+    taxes: TaxRates = (await asked_rates).get(all_of_it[0], NO_RATES)
+    return SaleFacts(articles, taxes.on(business_day(command.happened)), found, taxes=taxes)
 
 
 async def _settings(instance: int, lookup: Lookup) -> Settings:
@@ -138,32 +162,48 @@ def _keys(values: Iterable[str]) -> list[str]:
     return sorted({value for value in values if is_key(value)})
 
 
-def rate_on(day: date, rows: Sequence[Any]) -> Decimal | None:
-    """The rate of the row that came into force last, up to and on ``day``; None if none had yet."""
-    valid = [row for row in rows if row["valid_from"] <= day]
-    return plain(max(valid, key=lambda row: row["valid_from"])["rate"]) if valid else None
-
-
 def _table(key: str, row: Any) -> TableFact:
     return TableFact(key, row["is_active"], row["needs_cleaning"], row["group_key"])
 
 
-async def _articles(found: Mapping[str, Any], rules: Sequence[Any], instance: int, lookup: Lookup) -> dict[str, ArticleFact]:
-    """Templates and groups are asked for only where there are any to ask for: most sales need neither."""
-    named = {key: keys_of(row["option_template_keys"]) for key, row in found.items()}
-    asked_templates = lookup.rows("inventory.option_templates", instance, _keys(sum(named.values(), ())), TEMPLATE_COLUMNS)
-    by_group = [str(instance)] if any(row["group_key"] is not None for row in rules) else []
-    asked_groups = lookup.rows("inventory.article_groups", instance, by_group, GROUP_COLUMNS, by="instance")
-    templates = {key: template_of(rows[0]) for key, rows in (await asked_templates).items()}
-    parents = {row["key"]: row["parent_key"] for row in (await asked_groups).get(str(instance), ())}
-    articles = {}
-    for key, row in found.items():
-        offered = tuple(template for name in named[key] if (template := templates.get(name)) is not None)
-        articles[key] = _article(key, row, offered, rules_of(key, row["group_key"], rules, parents))
-    return articles
+class _Listed(msgspec.Struct, frozen=True):
+    """An article as it stands in the catalogue, and the keys of its option templates."""
+
+    article: ArticleFact
+    templates: tuple[str, ...]
 
 
-def _article(key: str, row: Any, templates: tuple[TemplateFact, ...], rules: tuple[RuleFact, ...]) -> ArticleFact:
+def _listed(rows: Sequence[Any]) -> _Listed:
+    row = rows[0]
     options = {option.id: option for option in options_of(row["options"])}
-    price, group = plain(row["price"]), row["group_key"]
-    return ArticleFact(key, row["name"], price, row["tax_class"], group, row["is_active"], options, row["course"], templates, rules)
+    article = ArticleFact(
+        row["key"], row["name"], plain(row["price"]), row["tax_class"], row["group_key"], row["is_active"], options, row["course"]
+    )
+    return _Listed(article, keys_of(row["option_template_keys"]))
+
+
+_ARTICLES: Final = RowsKept("inventory.articles", ARTICLE_COLUMNS, _listed)
+_TAX_RATES: Final = RowsKept("inventory.tax_rates", TAX_RATE_COLUMNS, TaxRates, by="instance")
+_PRICE_RULES: Final = RowsKept("inventory.price_rules", RULE_COLUMNS, tuple, by="instance")
+_TEMPLATES: Final = RowsKept("inventory.option_templates", TEMPLATE_COLUMNS, lambda rows: template_of(rows[0]))
+_GROUPS: Final = RowsKept(
+    "inventory.article_groups", GROUP_COLUMNS, lambda rows: {row["key"]: row["parent_key"] for row in rows}, "instance"
+)
+
+
+async def _articles(listed: Mapping[str, _Listed], rules: Sequence[Any], instance: int, lookup: Lookup) -> dict[str, ArticleFact]:
+    """Templates and groups are asked for only where there are any to ask for: most sales need neither."""
+    named = _keys(key for found in listed.values() for key in found.templates)
+    if not named and not rules:
+        return {key: found.article for key, found in listed.items()}
+    by_group = [str(instance)] if any(row["group_key"] is not None for row in rules) else []
+    asked_templates = lookup.kept(_TEMPLATES, instance, named)
+    asked_groups = lookup.kept(_GROUPS, instance, by_group)
+    templates: Mapping[str, TemplateFact | None] = await asked_templates
+    parents = (await asked_groups).get(str(instance), {})
+    articles = {}
+    for key, found in listed.items():
+        offered = tuple(template for name in found.templates if (template := templates.get(name)) is not None)
+        concerned = rules_of(key, found.article.group, rules, parents)
+        articles[key] = msgspec.structs.replace(found.article, templates=offered, rules=concerned)
+    return articles

@@ -1,4 +1,4 @@
-"""Connections are lent one at a time, and none is lost: not by who gives up waiting, not by who is cut off, not by a server that ends them."""
+"""Connections are lent one at a time, and none is lost: not by who gives up waiting or is cut off, not by a server that ends them."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ async def test_a_list_at_the_edge_of_a_piece_is_whole(filled: Any, rows: int) ->
 async def test_readers_cannot_write(filled: Any) -> None:
     _, tables = filled
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-        async with tables._acquired() as reader:
+        async with tables.lent() as reader:
             await reader.execute("insert into theke.revisions values ('a', $1, 1, '{}')", uuid4().hex)
 
 

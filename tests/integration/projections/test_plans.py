@@ -20,7 +20,8 @@ PROBES = {
     "a tab": ("select * from {pos.tabs} t where t.instance = $1 and t.key = $2", "1, 'tbl_1'", "key = "),
     "the lines of a table": ("select * from {pos.open_lines} l where l.instance = $1 and l.table_key = $2", "1, 'tbl_1'", "table_key = "),
     "many lines": (
-        "select l.* from unnest($1::int[], $2::text[]) k(instance, key) join {pos.open_lines} l on l.instance = k.instance and l.key = k.key",
+        "select l.* from unnest($1::int[], $2::text[]) k(instance, key) "
+        "join {pos.open_lines} l on l.instance = k.instance and l.key = k.key",
         "'{1}', '{lin_1}'",
         "(key = ",
     ),

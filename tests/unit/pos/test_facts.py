@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from libs.contracts.pos.commands import Item, PayTable, PlaceOrder, PlaceOrders, Sell
-from libs.domain.decider import Command
+from libs.domain.decider import Command, RowsKept
 from libs.domain.principal import Principal
 from services.pos.facts import ArticleFact, OptionFact, SaleFacts, TableFact
 from tests.unit.given import INSTANCE, NOON, given
@@ -81,6 +81,10 @@ class Shelf:
             self.asked.append((table, tuple(keys)))
         found = {key: TABLES[table][key] for key in keys if key in TABLES[table]}
         return {key: [{column: row[column] for column in columns} for row in rows] for key, rows in found.items()}
+
+    async def kept(self, what: RowsKept, instance: int, keys: Sequence[str]) -> Mapping[str, Any]:
+        found = await self.rows(what.table, instance, keys, what.columns, what.by)
+        return {key: what.made(rows) for key, rows in found.items()}
 
     async def referenced(self, table: str, column: str, instance: int, key: str, *, listed: bool = False) -> bool:
         raise AssertionError("the till asks for nothing by reference")
