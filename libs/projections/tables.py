@@ -269,6 +269,11 @@ class Tables:
             gathered = self._lookups[table, columns, by] = _Gathered(self, table, columns, by)
         return gathered.ask(instance, keys)
 
+    async def row(self, table: str, instance: int, key: str, columns: tuple[str, ...]) -> Any | None:
+        """The row of a key, or None; asked together with others like ``rows``."""
+        found = (await self.rows(table, instance, [key], columns)).get(key)
+        return found[0] if found else None
+
     def kept(self, what: RowsKept, instance: int, keys: Sequence[str]) -> Awaitable[Mapping[str, Any]]:
         """What is made of rows that seldom change, as they are now."""
         return self._kept.ask(what, instance, keys)

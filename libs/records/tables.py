@@ -108,15 +108,15 @@ class RecordQueries:
 
     def __init__(self, records: Records) -> None:
         record = records.type
-        table = f"{{{record.service}.{record.table}}} t"
+        self.named = f"{record.service}.{record.table}"
+        table = f"{{{self.named}}} t"
         gone = f"{{{record.service}.{gone_table(record)}}} t"
-        columns = ["key", "id", "version", "created_at", "changed_at", "creator", *(field.name for field in record.fields)]
-        shown = ", ".join(f"t.{column}" for column in columns)
+        self.of_view = ("key", "id", "version", "created_at", "changed_at", "creator", *(field.name for field in record.fields))
+        shown = ", ".join(f"t.{column}" for column in self.of_view)
         self._names = [field.name for field in record.fields]
         self._lists = [(field.name, msgspec.json.Decoder(field.python)) for field in record.fields if field.type is FieldType.LIST]
         one_of = f"select {shown} from {table} where t.instance = $1"
         behind = "t.position > ${0} order by t.position limit ${1}"
-        self.by_key = Statement(f"{one_of} and t.key = $2")
         self.lister = Lister(shown, table, "id")
         self.changed = Statement(f"select t.position, {one_of[7:]} and t.position <= $2 and {behind.format(3, 4)}")
         self.gone = Statement(

@@ -89,7 +89,7 @@ class RecordReads:
         )
 
     async def get(self, ask: Ask) -> RecordView:
-        row = await ask.tables.fetch_one(self._statements.by_key, ask.instance, ask.body.key)
+        row = await ask.tables.row(self._statements.named, ask.instance, ask.body.key, self._statements.of_view)
         if row is None:
             raise not_found(f"{self._type.name}_not_found", id=ask.body.key)
         return (await self._shown(ask, [self._statements.view(row)], {}))[0]

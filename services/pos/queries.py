@@ -18,10 +18,9 @@ from services.pos.projections import AFTER, After, words_of
 
 INT64_MAX: Final = 2**63 - 1
 
-_COLUMNS = "t.document, t.void_receipt, t.refund_receipts, t.refunded, t.after, t.position"
-_RECEIPT = f"select {_COLUMNS} from {{pos.receipts}} t where t.instance = $1"
-RECEIPT_BY_KEY = Statement(f"{_RECEIPT} and t.key = $2")
-RECEIPT_BY_NUMBER = Statement(f"{_RECEIPT} and t.register = $2 and t.number = $3")
+_COLUMNS = ("document", "void_receipt", "refund_receipts", "refunded", "after", "position")
+_SHOWN = ", ".join(f"t.{column}" for column in _COLUMNS)
+RECEIPT_BY_NUMBER = Statement(f"select {_SHOWN} from {{pos.receipts}} t where t.instance = $1 and t.register = $2 and t.number = $3")
 
 _receipts = msgspec.json.Decoder(Receipt)
 
@@ -49,7 +48,7 @@ def _with_after(receipt: Receipt, after: After) -> Receipt:
 
 
 async def receipt_by_key(tables: Tables, instance: int, key: str) -> Receipt | None:
-    row = await tables.fetch_one(RECEIPT_BY_KEY, instance, key)
+    row = await tables.row("pos.receipts", instance, key, _COLUMNS)
     return None if row is None else receipt_of_row(row)
 
 
@@ -77,7 +76,7 @@ def _check(wanted: ReceiptList, faults: list[FieldError]) -> None:
 
 
 RECEIPTS: Final = RowList(
-    Lister(_COLUMNS, "{pos.receipts} t", "position", many=True),
+    Lister(_SHOWN, "{pos.receipts} t", "position", many=True),
     ReceiptList,
     {
         "number": "t.number = {}",

@@ -10,6 +10,7 @@ import msgspec
 
 from libs.contracts.pos.events import Hospitality, OrderLine, PaymentTaken, ReceiptLine, TableState, TaxAmount
 from libs.contracts.pos.signing import Signature
+from libs.domain.records import RecordView
 
 ITEMS_PER_ORDER_MAX: Final = 500
 ORDERS_PER_BATCH_MAX: Final = 200
@@ -216,6 +217,13 @@ class TableTab(msgspec.Struct, frozen=True, kw_only=True):
     open_lines: int = 0
     open_amount: int = 0
     occupied_at: datetime | None = None
+
+
+class TableShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A table's record with what is going on at it."""
+
+    view: RecordView
+    tab: TableTab
 
 
 class TableKey(msgspec.Struct, frozen=True, kw_only=True):

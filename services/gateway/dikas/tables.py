@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -133,24 +134,31 @@ def _new_table_out(view: Any) -> TableOut:
 class _Tables(Section):
     """Tables are records; their answers also show the tab."""
 
+    @cached_property
+    def shown(self) -> Any:
+        """``TableShown`` with typed values."""
+        return msgspec.defstruct("table_shown", [("view", self.view), ("tab", TableTab)], frozen=True)
+
     async def shower(self, call: Call) -> Callable[[Any], TableOut]:
         tabs = await call.query("pos", "tab.list", {}, dict[str, TableTab])
         return lambda view: table_out(view, tabs.get(view.key, TableTab()))
 
     def asks(self, verb: str) -> tuple[str, ...]:
-        tab = {"list": ("pos.tab.list",), "get": ("pos.tab.get",), "change": ("pos.tab.get",)}
+        """``table.shown`` needs the rights of both, of the table and of its tab."""
+        if verb == "get":
+            return ("pos.table.shown", "pos.tab.get")
+        tab = {"list": ("pos.tab.list",), "change": ("pos.tab.get",)}
         return (*super().asks(verb), *tab.get(verb, ()))
-
-    async def with_tab(self, call: Call, view: Any) -> TableOut:
-        return table_out(view, await call.query("pos", "tab.get", TableKey(table=view.key), TableTab))
 
     async def get(self, call: Call) -> TableOut:
         """The table with what is going on at it."""
-        return await self.with_tab(call, await self.view_of(call))
+        found = await call.query("pos", "table.shown", TableKey(table=self.key(call)), self.shown)
+        return table_out(self.tagged(call, found.view), found.tab)
 
     async def update(self, call: Call) -> TableOut:
         """Fields that are not named stay as they are; null clears one."""
-        return await self.with_tab(call, await self.changed(call))
+        view = await self.changed(call)
+        return table_out(view, await call.query("pos", "tab.get", TableKey(table=view.key), TableTab))
 
 
 class GroupBody(msgspec.Struct, rename=dialect_name):

@@ -7,22 +7,23 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.pos.commands import TableKey, TableTab
+from libs.contracts.pos.commands import TableKey, TableShown, TableTab
 from libs.contracts.pos.events import OrderLine, TableState
 from libs.contracts.pos.floor import CancelledPart, LineKey, OpenItem, TableService
 from libs.contracts.pos.lists import OpenItemList, TableServiceList
-from libs.contracts.pos.permissions import ORDERS
+from libs.contracts.pos.permissions import ORDERS, TABLES
 from libs.contracts.pos.tab_events import KitchenState
-from libs.domain.errors import not_found
+from libs.domain.errors import DomainError, Kind, not_found
 from libs.projections.listed import Lister
 from libs.projections.tables import Statement
 from libs.runtime.lists import RowList
-from libs.runtime.records import All
+from libs.runtime.records import All, ByKey, RecordReads
 from libs.runtime.service import Ask, Query
+from services.pos import records
 from services.pos.tabs.state import FIRST_COURSE
 
-_TABS = Statement("select t.key, t.state, t.course, t.open_lines, t.open_amount, t.occupied_at from {pos.tabs} t where t.instance = $1")
-_TAB = Statement(f"{_TABS.text} and t.key = $2")
+_TAB_COLUMNS = ("key", "state", "course", "open_lines", "open_amount", "occupied_at")
+_TABS = Statement(f"select {', '.join(f't.{column}' for column in _TAB_COLUMNS)} from {{pos.tabs}} t where t.instance = $1")
 # as ``Tab.kitchen_state``: an item of a course that was not called yet is held
 _STATE = f"case when t.state = 'ordered' and not t.fired and t.course > greatest(s.fired, {FIRST_COURSE}) then 'held' else t.state end"
 _OPEN = (
@@ -32,6 +33,7 @@ _OPEN = (
 _OPEN_LINES = "{pos.open_lines} t left join {pos.tabs} s on s.instance = $1 and s.key = t.table_key"
 _ONE = Statement(f"select {_OPEN} from {_OPEN_LINES} where t.instance = $1 and t.key = $2")
 
+_records = RecordReads(records.TABLES)
 _lines = msgspec.json.Decoder(OrderLine)
 
 
@@ -46,8 +48,19 @@ def _tab(row: Any) -> TableTab:
 
 
 async def tab(ask: Ask) -> TableTab:
-    row = await ask.tables.fetch_one(_TAB, ask.instance, ask.body.table)
+    row = await ask.tables.row("pos.tabs", ask.instance, ask.body.table, _TAB_COLUMNS)
     return TableTab() if row is None else _tab(row)
+
+
+async def shown(ask: Ask) -> TableShown:
+    """Both are asked for at once. Raises ``forbidden`` also without the right to see orders."""
+    if not ask.principal.may(ORDERS, write=False):
+        raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": ORDERS})
+    key = ask.body.table
+    going_on = ask.tables.rows("pos.tabs", ask.instance, [key], _TAB_COLUMNS)
+    view = await _records.get(Ask(ask.principal, ByKey(key), ask.tables))
+    rows = (await going_on).get(key)
+    return TableShown(view=view, tab=_tab(rows[0]) if rows else TableTab())
 
 
 async def tabs(ask: Ask) -> dict[str, TableTab]:
@@ -183,6 +196,7 @@ async def open_item_count(ask: Ask) -> int:
 QUERIES: Final = (
     Query("tab.list", All, tabs, ORDERS),
     Query("tab.get", TableKey, tab, ORDERS),
+    Query("table.shown", TableKey, shown, TABLES),
     *SERVICE_LIST.queries("tab.service", ORDERS),
     Query("tab.open_line", LineKey, open_line, ORDERS),
     Query("tab.open_item.list", OpenItemList, open_items, ORDERS, stream=True),

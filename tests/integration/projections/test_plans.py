@@ -10,12 +10,12 @@ import pytest
 
 from libs.projections import store
 from services.pos.projections import RECEIPTS
-from services.pos.queries import RECEIPT_BY_KEY, RECEIPT_BY_NUMBER
+from services.pos.queries import RECEIPT_BY_NUMBER
 from services.pos.tabs.projections import TABS
 from tests.integration.projections.shelves import Reading
 
 PROBES = {
-    "a receipt": (RECEIPT_BY_KEY.text, "1, 'bon_1'", "key = "),
+    "a receipt": ("select r.* from {pos.receipts} r where r.instance = $1 and r.key = $2", "1, 'bon_1'", "key = "),
     "a receipt by number": (RECEIPT_BY_NUMBER.text, "1, '1', 5", "number = "),
     "a tab": ("select * from {pos.tabs} t where t.instance = $1 and t.key = $2", "1, 'tbl_1'", "key = "),
     "the lines of a table": ("select * from {pos.open_lines} l where l.instance = $1 and l.table_key = $2", "1, 'tbl_1'", "table_key = "),
