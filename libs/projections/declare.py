@@ -21,12 +21,14 @@ Handler = Callable[[Rows, Recorded], None]
 
 class Table(msgspec.Struct, frozen=True):
     """A query table: ``columns`` map names to Postgres types, ``key`` names the key columns, ``indexes`` are column lists (an entry
-    may be an expression); each index begins with the instance."""
+    may be an expression); each index begins with the instance. ``remembered``: so many rows written last stay with the projector,
+    because handlers soon read them again."""
 
     name: str
     columns: Mapping[str, str]
     key: tuple[str, ...] = ("key",)
     indexes: tuple[tuple[str, ...], ...] = ()
+    remembered: int = 0
 
 
 class Projection(msgspec.Struct):

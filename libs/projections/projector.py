@@ -21,6 +21,7 @@ from libs.eventstore.codec import UnknownEvent
 from libs.eventstore.log import LOST, LogUnreachable
 from libs.projections import store
 from libs.projections.declare import Key, Projection
+from libs.projections.remembered import Remembered
 from libs.projections.rows import Row, Rows
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Projector:
         self._positions: dict[tuple[str, int], int] = {}
         self._held: dict[tuple[str, int], str] = {}
         self._seen: dict[int, int] = {}
+        self._remembered = Remembered()
         self._heads_at_start: dict[int, int] | None = None
         self._waiters: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
         self.leading = False
@@ -176,6 +178,7 @@ class Projector:
         self._seen.clear()  # a server that crashed may have lost the last rows
         self._offered.clear()
         self._offered_count = 0
+        self._remembered.clear()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
@@ -307,6 +310,7 @@ class Projector:
                 raise
             await self._isolate(connection, batch, projections, error)
             return
+        self._remembered.keep(writes)
         for key, (_, position) in moves.items():
             self._positions[key] = position
         reached = {instance: self._lowest(instance) for instance in batch}
@@ -318,6 +322,7 @@ class Projector:
 
     async def _isolate(self, connection: asyncpg.Connection, batch: Batch, projections: Sequence[Projection], error: Exception) -> None:
         """A row that its table refuses, or keys that cannot be named: find the event and the projection, and hold its instance there."""
+        self._remembered.clear()
         [(instance, events), *others] = batch.items()
         if others:
             for each, its in batch.items():
@@ -380,7 +385,9 @@ class Projector:
                     wanted.setdefault(table, {})[key] = None
         for name, keys in wanted.items():
             declared = projection.table(name)
-            found = await store.read(connection, self._service, projection.revision, declared, instance, list(keys))
+            found = self._remembered.recall(declared, projection.revision, instance, keys)
+            if unknown := [key for key in keys if key not in found]:
+                found |= await store.read(connection, self._service, projection.revision, declared, instance, unknown)
             for key in keys:
                 rows.seed(name, key, found.get(key))
         return rows

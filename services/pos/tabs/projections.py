@@ -46,6 +46,7 @@ TABS: Final = Projection(
                 "interim_bills": "int",
                 "version": "bigint",
             },
+            remembered=2_000,
         ),
         Table(
             "open_lines",
@@ -67,6 +68,7 @@ TABS: Final = Projection(
                 "line": "jsonb",
             },
             indexes=(("table_key", "place"), ("place",)),
+            remembered=5_000,
         ),
         Table(
             "cancelled_lines",

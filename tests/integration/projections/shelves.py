@@ -20,6 +20,7 @@ from libs.projections.rows import Rows
 
 NOON = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 PATIENCE_S = 20.0
+REMEMBERED = 3
 
 
 @event("shelf.stocked")
@@ -44,8 +45,10 @@ def _shelf(recorded: Recorded) -> list[tuple[str, Key]]:
 
 
 def shelves(revision: int = 1) -> Projection:
-    """``poison``: an amount of 13 makes the handler raise, more than an int makes the table refuse the row."""
-    made = Projection("shelves", revision, (Table("shelves", {"key": "text", "amount": "int", "times": "int"}, indexes=(("amount",),)),))
+    """``poison``: an amount of 13 makes the handler raise, more than an int makes the table refuse the row. Fewer rows are remembered
+    than most tests write, so that both ways to come by one are taken."""
+    columns = {"key": "text", "amount": "int", "times": "int"}
+    made = Projection("shelves", revision, (Table("shelves", columns, indexes=(("amount",),), remembered=REMEMBERED),))
 
     @made.on(Stocked, reads=_shelf)
     def stocked(rows: Rows, recorded: Recorded) -> None:
