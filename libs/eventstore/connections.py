@@ -14,6 +14,10 @@ from typing import Any
 
 import asyncpg
 
+from libs.eventstore.arrays import know_arrays_by_type
+
+know_arrays_by_type()
+
 
 class Connections:
     """``async with connections.lend() as connection:``. At most ``most`` are open; they are made when they are needed, and one that was
