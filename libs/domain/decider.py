@@ -55,16 +55,17 @@ class Command(msgspec.Struct, Generic[B], frozen=True):
 
 class StreamRef(msgspec.Struct, frozen=True):
     """A stream a command reads and may write. ``new``: it must not exist yet, so it is not loaded. ``reads``: it is never written by
-    this command, so others that only read it can be decided beside it; it must not have moved when the command is appended all the same."""
+    this command, so others that only read it can be decided beside it; it must not have moved when the command is appended all the same.
+    ``name``: the stream's, made of the first two."""
 
     aggregate: Aggregate[Any]
     key: str
     new: bool = False
     reads: bool = False
+    name: str = ""
 
-    @property
-    def name(self) -> str:
-        return self.aggregate.stream(self.key)
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "name", self.aggregate.stream(self.key))
 
 
 class Claim(msgspec.Struct, frozen=True, order=True):

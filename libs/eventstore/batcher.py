@@ -72,7 +72,7 @@ class Submission:
 class _Draft:
     """A decided command, ready to be appended."""
 
-    __slots__ = ("bytes", "decision", "encoded", "rests", "starts", "submission")
+    __slots__ = ("bytes", "decision", "encoded", "ids", "rests", "starts", "submission")
 
     def __init__(self, submission: Submission, decision: Decision, starts: dict[str, tuple[int, Any]]) -> None:
         self.submission = submission
@@ -84,6 +84,7 @@ class _Draft:
         self.bytes = sum(len(data) for datas in self.encoded.values() for data in datas)
         if self.bytes > COMMAND_MAX_BYTES:
             raise DomainError(Kind.TOO_LARGE, "event_too_large", {"limit_kib": COMMAND_MAX_BYTES // 1024})
+        self.ids = [derived(submission.command.id, ordinal) for ordinal in range(sum(map(len, decision.writes.values())))]
         self.rests = {stream: _rests(submission, decision, starts, stream) for stream in decision.writes}
 
 
@@ -412,7 +413,7 @@ class Batcher:
                     position=outcome.first + ordinal,
                     stream=stream,
                     version=version,
-                    id=derived(command.id, ordinal),
+                    id=draft.ids[ordinal],
                     type=event.TYPE,
                     data=event,
                     at=outcome.at,
@@ -447,33 +448,33 @@ class Batcher:
         submission.resolve(Done(tuple(events), states, known.last, duplicate=True))
 
 
-def _arrays(drafts: Sequence[_Draft]) -> list[list[Any]]:
+def _arrays(drafts: Sequence[_Draft]) -> list[Sequence[Any]]:
     """The batch as the arrays that the ``append`` function takes."""
-    commands: list[list[Any]] = [[] for _ in range(3)]
-    writes: list[list[Any]] = [[] for _ in range(5)]
-    events: list[list[Any]] = [[] for _ in range(8)]
-    claims: list[list[Any]] = [[] for _ in range(5)]
+    commands: list[tuple[Any, ...]] = []
+    writes: list[tuple[Any, ...]] = []
+    events: list[tuple[Any, ...]] = []
+    claims: list[tuple[Any, ...]] = []
     for ix, draft in enumerate(drafts, start=1):
         command, decision = draft.submission.command, draft.decision
-        _extend(commands, command.instance, command.id, draft.submission.fingerprint)
+        commands.append((command.instance, command.id, draft.submission.fingerprint))
         notes = _notes(command, decision)
-        ordinal = 0
+        ids = iter(draft.ids)
         for stream, written in decision.writes.items():
             meta = notes.get(stream, notes[""])
-            _extend(writes, ix, stream, draft.starts[stream][0], len(written), draft.rests[stream])
+            writes.append((ix, stream, draft.starts[stream][0], len(written), draft.rests[stream]))
             for offset, (event, data) in enumerate(zip(written, draft.encoded[stream], strict=True), start=1):
-                id_ = derived(command.id, ordinal)
-                _extend(events, len(writes[0]), offset, id_, event.TYPE, event.VERSION, event.series(), data, meta)
-                ordinal += 1
+                events.append((len(writes), offset, next(ids), event.TYPE, event.VERSION, event.series(), data, meta))
         for ref in draft.submission.refs:
             if ref.name not in decision.writes:  # only read: it must not have moved either
-                _extend(writes, ix, ref.name, draft.starts[ref.name][0], 0, False)
+                writes.append((ix, ref.name, draft.starts[ref.name][0], 0, False))
         holder = next(iter(decision.writes), "")
-        for claim in decision.take:
-            _extend(claims, ix, claim.scope, claim.value, claim.stream or holder, True)
-        for claim in decision.give_up:
-            _extend(claims, ix, claim.scope, claim.value, claim.stream or holder, False)
-    return [*commands, *writes, *events, *claims]
+        claims += [(ix, claim.scope, claim.value, claim.stream or holder, True) for claim in decision.take]
+        claims += [(ix, claim.scope, claim.value, claim.stream or holder, False) for claim in decision.give_up]
+    return [*_columns(commands, 3), *_columns(writes, 5), *_columns(events, 8), *_columns(claims, 5)]
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _notes(command: Command[Any], decision: Decision) -> dict[str, bytes]:
@@ -497,8 +498,3 @@ def _rests(submission: Submission, decision: Decision, starts: dict[str, tuple[i
         version += 1
         state = aggregate.evolve(state, Recorded(command.instance, 0, stream, version, command.id, event.TYPE, event, command.at))
     return bool(aggregate.at_rest(state))
-
-
-def _extend(columns: list[list[Any]], *values: Any) -> None:
-    for column, value in zip(columns, values, strict=True):
-        column.append(value)
