@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha1
-from uuid import UUID, uuid5
+from uuid import UUID
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
@@ -18,12 +18,17 @@ NAMESPACE = UUID("6f1f1a3c-7b0e-5d4e-9a53-2f6f0c9d7e11")
 
 def command_id(instance: int, principal: str, route: str, key: str) -> UUID:
     """The id of a command that a client may repeat: same instance, principal, route and Idempotency-Key, same id."""
-    return uuid5(NAMESPACE, f"{instance}\n{principal}\n{route}\n{key}")
+    return _uuid5(NAMESPACE, f"{instance}\n{principal}\n{route}\n{key}")
 
 
 def derived(cause: UUID, step: str | int) -> UUID:
-    """An id for the ``step``-th thing that ``cause`` brings about: ``uuid5(cause, step)``, without its detours."""
-    digest = int.from_bytes(sha1(cause.bytes + str(step).encode(), usedforsecurity=False).digest()[:16])
+    """An id for the ``step``-th thing that ``cause`` brings about: ``uuid5(cause, step)``."""
+    return _uuid5(cause, str(step))
+
+
+def _uuid5(namespace: UUID, name: str) -> UUID:
+    """``uuid.uuid5`` without its detours."""
+    digest = int.from_bytes(sha1(namespace.int.to_bytes(16) + name.encode(), usedforsecurity=False).digest()[:16])
     return UUID(int=digest & _UUID5_CLEARED | _UUID5_SET)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -25,9 +26,10 @@ log = structlog.get_logger(__name__)
 
 PROJECTION_WAIT_MAX_S = 2.0
 ANSWER_WITHIN_S = 0.5  # kept of a request's time for the way back
+PRINCIPALS_KNOWN_MAX = 1_024  # decoded; they ask again and again
 
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
-_principals = msgspec.msgpack.Decoder(Principal)
+_principal = lru_cache(maxsize=PRINCIPALS_KNOWN_MAX)(msgspec.msgpack.Decoder(Principal).decode)
 
 After = Callable[[Command[Any], Any, float], Awaitable[Any]]
 """(command, answer, seconds left) → the answer once it is whole."""
@@ -42,7 +44,7 @@ def principal_of(request: Request) -> Principal:
     """Who asks. Raises ``unauthenticated`` if nobody is named, or somebody of another instance."""
     if request.principal is None:
         raise DomainError(Kind.UNAUTHENTICATED, "no_principal")
-    principal = _principals.decode(request.principal)
+    principal = _principal(request.principal)
     if principal.instance != request.instance:
         raise DomainError(Kind.UNAUTHENTICATED, "foreign_principal")
     return principal

@@ -27,6 +27,11 @@ WITHOUT_LOCALS: Final = structlog.processors.ExceptionRenderer(structlog.traceba
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 
+def new_trace() -> str:
+    """128 random bits; nothing rests on their being a UUID."""
+    return os.urandom(16).hex()
+
+
 @contextmanager
 def traced(trace: str) -> Iterator[None]:
     """Every line logged inside, also by tasks started inside, carries ``trace``."""

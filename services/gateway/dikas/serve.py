@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from libs.blobs.store import Blobs
 from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.asking import Services
-from libs.runtime.logs import traced
+from libs.runtime.logs import new_trace, traced
 from services.gateway import bodies, limits
 from services.gateway.dikas import envelope, tags
 from services.gateway.dikas.call import Call, Picture, Route, bearer, language_of
@@ -50,7 +49,7 @@ class Server:
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            trace = uuid.uuid4().hex
+            trace = new_trace()
             call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
             with traced(trace):
                 try:
@@ -95,9 +94,12 @@ async def read_body(request: web.Request, most: int = bodies.BODY_MAX_BYTES) -> 
     """The body, bounded in size and time. Raises what is wrong with it before it is JSON."""
     if request.content_type != JSON or (request.charset or "utf-8").lower() not in _UTF8:
         raise DomainError(Kind.INVALID, "wrong_content_type")
+    bounded = request if most == bodies.BODY_MAX_BYTES else request.clone(client_max_size=most)
     try:
+        if request.content.is_eof():  # it came with its headers: nothing to wait for
+            return await bounded.read()
         async with asyncio.timeout(limits.BODY_WITHIN_S):
-            return await (request if most == bodies.BODY_MAX_BYTES else request.clone(client_max_size=most)).read()
+            return await bounded.read()
     except TimeoutError:
         raise DomainError(Kind.INVALID, "body_too_slow", {"max": round(limits.BODY_WITHIN_S)}) from None
     except web.HTTPRequestEntityTooLarge:
@@ -107,7 +109,7 @@ async def read_body(request: web.Request, most: int = bodies.BODY_MAX_BYTES) -> 
 
 
 def refused(error: DomainError, request: web.BaseRequest, trace: str = "") -> web.Response:
-    trace = trace or uuid.uuid4().hex
+    trace = trace or new_trace()
     if error.reason == "internal":
         error = DomainError(error.kind, error.reason, {**error.params, "trace": trace})
     status, body = envelope.failure(error, language_of(request))

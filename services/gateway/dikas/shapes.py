@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from libs.domain.errors import FieldError, invalid
 from libs.domain.money import MAX_MINOR, MINOR_DIGITS, Money
 
+AMOUNTS_KNOWN_MAX: Final = 16_384  # a receipt shows some twenty of them, most of them again and again
 _CENT: Final = Decimal("0.01")
+_ONE: Final = Decimal(1)
 _MOST: Final = Money(MAX_MINOR).decimal()
 
 
 def moment(at: datetime) -> str:
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    """2026-11-22T05:47:39Z: what JSON says of it, cut at the second."""
+    return f"{msgspec.json.encode(at.astimezone(UTC))[1:20].decode()}Z"
 
 
 def maybe_moment(at: datetime | None) -> str | None:
     return None if at is None else moment(at)
 
 
+@lru_cache(maxsize=AMOUNTS_KNOWN_MAX)
 def amount(minor: int, currency: str = "EUR") -> Decimal:
     """350 → 3.50"""
     return Money(minor, currency).decimal()
@@ -28,12 +35,13 @@ def amount(minor: int, currency: str = "EUR") -> Decimal:
 
 def price(value: Decimal) -> Decimal:
     """A unit price with at least two decimals: 3.5 → 3.50, 0.0825 stays."""
-    return value.quantize(_CENT) if value == round(value, 2) else value.normalize()
+    cents = value.quantize(_CENT)
+    return cents if cents == value else value.normalize()
 
 
 def quantity(value: Decimal) -> Decimal:
     """2.000 → 2"""
-    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()
+    return value.quantize(_ONE) if value == value.to_integral_value() else value.normalize()
 
 
 def minor(value: Decimal | None, path: str, faults: list[FieldError]) -> int | None:

@@ -226,3 +226,16 @@ def test_times_are_shown_in_utc_to_the_second() -> None:
 )  # fmt: skip
 def test_the_domains_names_in_this_dialect(name: str, shown: str) -> None:
     assert dialect_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        (datetime(2026, 11, 22, 5, 47, 39, 999_999, tzinfo=UTC), "2026-11-22T05:47:39Z"),
+        (datetime(2026, 11, 22, 5, 47, 39, tzinfo=UTC), "2026-11-22T05:47:39Z"),
+        (datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), "2025-12-31T23:30:00Z"),
+        (datetime(1001, 2, 3, 4, 5, 6, 7, tzinfo=UTC), "1001-02-03T04:05:06Z"),
+    ],
+)
+def test_a_moment_is_shown_to_the_second(at: datetime, shown: str) -> None:
+    assert shapes.moment(at) == shown
