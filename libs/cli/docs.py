@@ -353,7 +353,7 @@ with 400.
 {operations}
 ## Items
 
-Articles of the till under another name. Left out, because articles have none: {missing}; naming one is an error.
+Articles of the till under another name: what is written here the till has at once, and the other way round.
 
 {columns}
 ## Limits of a query
@@ -372,7 +372,8 @@ def erp() -> str:
     }
     rows = ((f"`{name}`", ", ".join(kinds), f"{len(kinds)} of {len(declared.OPERATIONS[name])}") for name, kinds in built.items() if kinds)
     columns = (
-        (f"`{column.name}`", str(column.type), f"`{column.field}`" if column.field else "", column.doc) for column in items.ITEMS.columns
+        (f"`{column.name}`", str(column.type), f"`{items.STORED.get(column.name, column.name)}`" if column.field else "", column.doc)
+        for column in items.ITEMS.columns
     )
     return ERP.format(
         made=MADE,
@@ -380,7 +381,6 @@ def erp() -> str:
         all=sum(map(len, declared.OPERATIONS.values())),
         resources=", ".join(f"`{name}`" for name, kinds in built.items() if kinds),
         operations=_table(("resource", "answered", ""), rows),
-        missing=", ".join(f"`{name}`" for name in items.MISSING),
         columns=_table(("column", "type", "of the article", "what"), columns),
         limits=_table(("what", "at most"), _query_limits()),
     )

@@ -83,7 +83,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ``choice_names``: what the choices mean; ``single_line``: a text without line breaks; ``pattern``: what a text that is not empty must
     match as a whole; ``fixed``: never changed after creation; ``moment``: a LONG that is a time; ``on_create``: ``now`` or ``user``, the
     value without one; ``file``: an ID of ``binfiles`` that is written as content; ``as_text``: JSON that is shown as a text unless a
-    client wants it expanded; ``secret``: never kept, in no event and no table, and always shown as its default."""
+    client wants it expanded; ``secret``: never kept, in no event and no table, and always shown as its default.
+
+    ``erp``: of a record of the till, a field that only the ERP shows and writes; lists of the till neither filter nor sort by it."""
 
     name: str
     type: FieldType
@@ -114,6 +116,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     file: bool = False
     as_text: bool = False
     secret: bool = False
+    erp: bool = False
 
     @property
     def nullable(self) -> bool:
@@ -209,15 +212,28 @@ class RecordEvents(msgspec.Struct, frozen=True):
     deleted: type[Event]
 
 
+CHOSEN_ID: Final = "chosen_id"  # the field of a record whose ID a client may choose
+
+
+def chosen_id(created: Event) -> int | None:
+    """The ID that a client chose for a record that was created."""
+    chosen: int | UnsetType | None = getattr(created, CHOSEN_ID, UNSET)
+    return None if chosen is UNSET else chosen
+
+
 def record_events(record: RecordType, module: str) -> RecordEvents:
     """Declares ``<name>.created`` (every field that has a value), ``.changed`` (only what changed; null clears) and ``.deleted``.
-    A created record draws its ``ID`` from the series of its type, unless its key is its ID."""
+    A created record draws its ``ID`` from the series of its type, unless its key is its ID or a client chose one."""
     title = "".join(part.capitalize() for part in record.name.split("_"))
     optional = [(field.name, field.python | None | UnsetType, UNSET) for field in record.kept]
-    series = f"id.{record.name}" if record.prefix else None
+    own_series = f"id.{record.name}" if record.prefix else None
+
+    def series(self: Any) -> str | None:
+        return own_series if chosen_id(self) is None else None
+
     created = msgspec.defstruct(
         f"{title}Created", optional, bases=(Event,), module=module, frozen=True, kw_only=True, omit_defaults=True,
-        namespace={"series": lambda self: series, "__doc__": f"A record of type {record.name} was made."},
+        namespace={"series": series, "__doc__": f"A record of type {record.name} was made."},
     )  # fmt: skip
     changed = msgspec.defstruct(
         f"{title}Changed", optional, bases=(Event,), module=module, frozen=True, kw_only=True, omit_defaults=True,

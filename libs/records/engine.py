@@ -205,6 +205,10 @@ class Records:
         if faults:
             raise invalid(*faults)
 
+    def claims(self, values: dict[str, Any], stream: str) -> tuple[Claim, ...]:
+        """All of a record, where other streams are written beside its own."""
+        return tuple(msgspec.structs.replace(claim, stream=stream) for claim in self._claims(values, values))
+
     def _claims(self, values: dict[str, Any], named: dict[str, Any]) -> tuple[Claim, ...]:
         """The claims of ``values`` in those unique fields that ``named`` names."""
         return tuple(

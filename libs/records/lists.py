@@ -39,12 +39,12 @@ class Listing(Paged, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def can_filter(field: Field) -> bool:
-    """Whether a list can be narrowed by this field: all but JSON and lists of structs, which have no text of their own."""
-    return field.type is not FieldType.JSON and (field.type is not FieldType.LIST or not _is_struct(field.item))
+    """Whether a list can be narrowed by this field: all of the till's but JSON and lists of structs, which have no text of their own."""
+    return not field.erp and field.type is not FieldType.JSON and (field.type is not FieldType.LIST or not _is_struct(field.item))
 
 
 def can_sort(field: Field) -> bool:
-    return field.type not in (FieldType.LIST, FieldType.JSON)
+    return not field.erp and field.type not in (FieldType.LIST, FieldType.JSON)
 
 
 def compile_listing(record: RecordType, listing: Listing) -> Compiled:

@@ -7,8 +7,10 @@ owns it; other services are told to ``forget``. A family is all ERP records of o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -49,11 +51,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Along(msgspec.Struct, frozen=True):
-    """A record that a delete takes with it; with ``clears`` it only loses these references."""
+    """A record that a delete takes with it; with ``clears`` it only loses these references. ``key``: of one that has another than its
+    ID."""
 
     record: str
     id: int
     clears: tuple[str, ...] = ()
+    key: str = ""
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,8 +239,8 @@ class Numbered:
         if states[stream].exists:
             raise unavailable("ids_taken") if command.body.drawn else conflict("id_present")
         access = known.access
-        values = {**self._on_create(command, access), **_filled(self.type, command.body.values)}
-        accepted = accept(self.type, self._merged({}, values), create=True)
+        values = {**self._on_create(command, access), **filled(self.type, command.body.values)}
+        accepted = accept(self.type, merged(self.type, {}, values), create=True)
         row = {**{field.name: field.default for field in self.type.kept}, **accepted, "ID": command.body.id}
         self._require_creator(access, row)
         self._require_row(states, row, command.body.values, known)
@@ -253,7 +257,7 @@ class Numbered:
 
     def _change(self, states: States, command: Command[Change], known: Known) -> Decision:
         stream, state = self._writable(states, command, known)
-        values = accept(self.type, self._merged(state.values, _filled(self.type, command.body.values)), create=False)
+        values = accept(self.type, merged(self.type, state.values, filled(self.type, command.body.values)), create=False)
         changed = {name: value for name, value in values.items() if value != state.values.get(name)}
         if not changed:
             return Decision({})
@@ -333,21 +337,6 @@ class Numbered:
                 return True
         return False
 
-    def _merged(self, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Tags and extension data as they are after a write that may name only what it adds or removes."""
-        merged = dict(values)
-        added, removed = merged.pop(ADDED_TAGS, None), merged.pop(REMOVED_TAGS, None)
-        if self.type.tags and ("tags" in merged or added is not None or removed is not None):
-            tags = list(_words("tags", merged["tags"]) if merged.get("tags") is not None else before.get("tags") or ())
-            if "tags" in merged and merged["tags"] is None:
-                tags = []
-            gone = set(_words(REMOVED_TAGS, removed))
-            tags = [tag for tag in dict.fromkeys([*tags, *_words(ADDED_TAGS, added)]) if tag not in gone]
-            merged["tags"] = tags or None
-        if self.type.extdata and merged.get("extdata") is not None:
-            merged["extdata"] = _extended(before.get("extdata"), merged["extdata"])
-        return merged
-
     def _claims(self, values: Mapping[str, Any]) -> tuple[Claim, ...]:
         """``values`` with the ``ID``."""
         stream = self.aggregate.stream(str(values["ID"]))
@@ -372,9 +361,12 @@ class Numbered:
         return Written(state.id, state.version, row_of(self.resource, shown))
 
     def _dropped(self, _: States, command: Command[Delete], recorded: Sequence[Recorded]) -> Dropped:
-        return self._family.dropped(recorded, (self.type.resource, command.body.id))
+        return self._family.dropped(recorded, (self.type.resource, command.body.id), command.body.along)
 
     # as others see it
+
+    def along_ref(self, along: Along) -> StreamRef:
+        return self.ref(along.id)
 
     def clear(self, states: States, along: Along) -> Decision:
         """Loses references, or goes."""
@@ -397,15 +389,40 @@ class Numbered:
         )
 
 
-class Family:
-    """All ERP records of a service. ``resources``: those of every service, by name."""
+class Referring(Protocol):
+    """A type of record that refers to rows of the ERP."""
 
-    def __init__(self, service: str, members: Sequence[Numbered], resources: Mapping[str, Resource]) -> None:
+    type: RecordType
+
+    def along_ref(self, along: Along) -> StreamRef: ...
+
+    def clear(self, states: States, along: Along) -> Decision: ...
+
+
+class Seen(Referring, Protocol):
+    """Records of the till that the ERP sees under another name: their key is not their ID."""
+
+    async def keyed(self, lookup: Lookup, instance: int, along: Sequence[Along]) -> Sequence[Along]:
+        """These with their keys, and what has to go with those that go."""
+        ...
+
+
+class Family:
+    """All ERP records of a service, and ``others`` of it that the ERP sees. ``resources``: those of every service, by name."""
+
+    def __init__(
+        self,
+        service: str,
+        members: Sequence[Numbered],
+        resources: Mapping[str, Resource],
+        others: Mapping[str, Seen] = MappingProxyType({}),
+    ) -> None:
         self.service = service
         self.members = tuple(members)
+        self.others = others
         self.resources = resources
         self.by_resource: Mapping[str, Numbered] = {member.type.resource: member for member in members}
-        self._by_name = {member.type.name: member for member in members}
+        self._by_name: Mapping[str, Referring] = {**{member.type.name: member for member in members}, **others}
         for member in members:
             member.join(self)
 
@@ -413,9 +430,9 @@ class Family:
         forget = CommandType("erp.forget", Forget, self._forget_streams, self._forget, self._forgotten, FORGETS, None, self._followed)
         return (*(command for member in self.members for command in member.commands()), forget)
 
-    def referring(self, resource: str) -> Iterable[tuple[Numbered, Field]]:
+    def referring(self, resource: str) -> Iterable[tuple[Referring, Field]]:
         """The fields that may refer to a resource; those that keep a reference to nothing do not count."""
-        for member in self.members:
+        for member in (*self.members, *self.others.values()):
             for field in member.type.fields:
                 if field.type is FieldType.ID and field.on_delete is not OnDelete.KEEP and (field.refers == resource or field.refers_by):
                     yield member, field
@@ -445,18 +462,34 @@ class Family:
             fresh = {name: tuple(more) for name, more in next_.items()}
             if not fresh:
                 break
-        return tuple(found.values())
+        return await self._keyed(lookup, instance, found.values())
+
+    async def _keyed(self, lookup: Lookup, instance: int, found: Iterable[Along]) -> tuple[Along, ...]:
+        by_name: dict[str, list[Along]] = {}
+        for along in found:
+            by_name.setdefault(along.record, []).append(along)
+        whole: list[Along] = []
+        for name, alongs in by_name.items():
+            other = self.others.get(name)
+            whole += alongs if other is None else await other.keyed(lookup, instance, alongs)
+        return tuple(whole)
 
     async def _referrers(
-        self, lookup: Lookup, instance: int, member: Numbered, field: Field, resource: str, ids: Sequence[int]
+        self, lookup: Lookup, instance: int, member: Referring, field: Field, resource: str, ids: Sequence[int]
     ) -> list[int]:
         by = member.type.field(field.refers_by).column if field.refers_by else ""
         return await lookup.referrers(
-            member.resource.table, field.column, instance, ids, TAKEN_ALONG_MAX + 1, by=by, named=resource if by else ""
+            f"{member.type.service}.{member.type.table}",
+            field.column,
+            instance,
+            ids,
+            TAKEN_ALONG_MAX + 1,
+            by=by,
+            named=resource if by else "",
         )
 
     def refs(self, along: Iterable[Along]) -> list[StreamRef]:
-        return [self._by_name[one.record].ref(one.id) for one in along]
+        return [self._by_name[one.record].along_ref(one) for one in along]
 
     def taken_along(self, states: States, along: Iterable[Along]) -> Decision:
         writes: dict[str, Sequence[Event]] = {}
@@ -469,11 +502,16 @@ class Family:
             give_up += decided.give_up
         return Decision(writes, take=tuple(take), give_up=tuple(give_up))
 
-    def dropped(self, recorded: Sequence[Recorded], first: tuple[str, int] | None = None) -> Dropped:
+    def dropped(self, recorded: Sequence[Recorded], first: tuple[str, int] | None = None, along: Iterable[Along] = ()) -> Dropped:
+        """``along``: what was to go; others that the ERP sees are known by it alone."""
         rows = [first] if first is not None else []
+        rows += [
+            (self.others[one.record].type.resource, one.id) for one in along if one.record in self.others and one.id and not one.clears
+        ]
+        members = {member.type.name: member for member in self.members}
         for event in recorded:
             name, _, id_ = event.stream.rpartition("-")
-            member = self._by_name.get(name)
+            member = members.get(name)
             if member is not None and isinstance(event.data, member.events.deleted) and (member.type.resource, int(id_)) not in rows:
                 rows.append((member.type.resource, int(id_)))
         return Dropped(tuple(rows))
@@ -490,14 +528,30 @@ class Family:
     def _forget(self, states: States, command: Command[Forget], _: Any) -> Decision:
         return self.taken_along(states, command.body.along)
 
-    def _forgotten(self, _: States, __: Command[Forget], recorded: Sequence[Recorded]) -> Dropped:
-        return self.dropped(recorded)
+    def _forgotten(self, _: States, command: Command[Forget], recorded: Sequence[Recorded]) -> Dropped:
+        return self.dropped(recorded, along=command.body.along)
 
 
 FORGETS: Final = "erp.forget"  # nobody has this right: only Theke itself asks
 
 
-def _filled(record: RecordType, values: Mapping[str, Any]) -> dict[str, Any]:
+def merged(record: RecordType, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tags and extension data as they are after a write that may name only what it adds or removes."""
+    whole = dict(values)
+    added, removed = whole.pop(ADDED_TAGS, None), whole.pop(REMOVED_TAGS, None)
+    if record.tags and ("tags" in whole or added is not None or removed is not None):
+        tags = list(_words("tags", whole["tags"]) if whole.get("tags") is not None else before.get("tags") or ())
+        if "tags" in whole and whole["tags"] is None:
+            tags = []
+        gone = set(_words(REMOVED_TAGS, removed))
+        tags = [tag for tag in dict.fromkeys([*tags, *_words(ADDED_TAGS, added)]) if tag not in gone]
+        whole["tags"] = tags or None
+    if record.extdata and whole.get("extdata") is not None:
+        whole["extdata"] = _extended(before.get("extdata"), whole["extdata"])
+    return whole
+
+
+def filled(record: RecordType, values: Mapping[str, Any]) -> dict[str, Any]:
     """A time that is null where there must be one is the present, as if it had not been named."""
     by_name = {field.name: field for field in record.fields}
     return {name: value for name, value in values.items() if value is not None or name not in by_name or not by_name[name].on_create}
@@ -539,11 +593,17 @@ TAG_MAX_CHARS: Final = 100
 EXTDATA_NAME_MAX_CHARS: Final = 100
 EXTDATA_MAX: Final = 500  # names on one row
 _objects: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_read: Final = msgspec.json.Decoder(float_hook=Decimal)
 _plain: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def _extended(before: str | None, given: Any) -> str | None:
-    """Null removes a name; those that are not mentioned stay."""
+    """Null removes a name; those that are not mentioned stay. ``given`` may be the text of an object."""
+    if isinstance(given, str):
+        try:
+            given = _read.decode(given)
+        except msgspec.DecodeError:
+            given = None
     if not isinstance(given, Mapping):
         raise invalid(FieldError("extdata", "expected_object"))
     kept: dict[str, Any] = dict(_objects.decode(before)) if before else {}

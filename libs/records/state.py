@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from libs.domain.decider import Aggregate
 from libs.domain.events import Event, Recorded
-from libs.domain.records import RecordEvents, RecordType, RecordView
+from libs.domain.records import RecordEvents, RecordType, RecordView, chosen_id
 
 
 class RecordState(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ def aggregate(record: RecordType, events: RecordEvents) -> Aggregate[RecordState
         if isinstance(event.data, events.created):
             return RecordState(
                 key=event.stream[prefix:],
-                id=event.number or int(event.stream[prefix:]),
+                id=event.number or chosen_id(event.data) or int(event.stream[prefix:]),
                 version=event.version,
                 creator=event.actor,
                 created_at=event.at,

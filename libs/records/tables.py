@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from libs.domain.events import Recorded
-from libs.domain.records import FieldType, RecordType, RecordView
+from libs.domain.records import FieldType, RecordType, RecordView, chosen_id
 from libs.projections.declare import Key, Projection, Table
 from libs.projections.listed import Lister
 from libs.projections.rows import Rows
@@ -30,8 +30,8 @@ SYSTEM_COLUMNS: Final = {
     "position": "bigint",
     "search_text": "text",
 }
-GONE_COLUMNS: Final = {"key": "text", "deleted_at": "timestamptz", "position": "bigint"}
-LAYOUT: Final = 1  # raised with every change to what the engine itself keeps: all records' tables are then built anew
+GONE_COLUMNS: Final = {"key": "text", "id": "int", "deleted_at": "timestamptz", "position": "bigint"}
+LAYOUT: Final = 2  # raised with every change to what the engine itself keeps: all records' tables are then built anew
 
 
 def gone_table(record: RecordType) -> str:
@@ -42,21 +42,22 @@ def gone_table(record: RecordType) -> str:
 def projection(records: Records) -> Projection:
     """A row per record that is there, and one per record that is gone."""
     record, events = records.type, records.events
-    lists = {field.name for field in record.fields if field.type is FieldType.LIST}
+    lists = {field.name for field in record.kept if field.type is FieldType.LIST}
     sorted_by = [field.name for field in record.fields if ordered(field)]
     searched = [field.name for field in record.fields if field.searchable]
     columns = {
         **SYSTEM_COLUMNS,
-        **{field.name: field.postgres for field in record.fields},
+        **{field.name: field.postgres for field in record.kept},
+        **({"extdata": "jsonb"} if record.extdata else {}),
         **{f"{name}_order": "text" for name in sorted_by},
     }
     references = tuple((field.name,) for field in record.fields if field.refers and field.name not in lists)
     tables = (
         Table(record.table, columns, indexes=(("id",), ("position",), *references, *record.indexes)),
-        Table(gone_table(record), GONE_COLUMNS, indexes=(("position",),)),
+        Table(gone_table(record), GONE_COLUMNS, indexes=(("position",), ("id",))),
     )
     made = Projection(record.table, record.revision + LAYOUT, tables)
-    blank = {field.name: field.default for field in record.fields}
+    blank = {field.name: field.default for field in record.kept}
     prefix = len(record.name) + 1
 
     def stored(values: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +76,8 @@ def projection(records: Records) -> Projection:
     @made.on(events.created)
     def created(rows: Rows, event: Recorded) -> None:
         values = stored({**blank, **named_values(event.data)})
-        system = {"id": event.number, "version": event.version, "created_at": event.at, "changed_at": event.at, "creator": event.actor}
+        id_ = event.number or chosen_id(event.data)
+        system = {"id": id_, "version": event.version, "created_at": event.at, "changed_at": event.at, "creator": event.actor}
         rows.put(record.table, event.stream[prefix:], **system, **values, **findable(values), position=event.position)
 
     @made.on(events.changed, reads=touched)
@@ -87,11 +89,12 @@ def projection(records: Records) -> Projection:
         if row is not None:
             rows.change(record.table, key, **findable(row))
 
-    @made.on(events.deleted)
+    @made.on(events.deleted, reads=touched)
     def deleted(rows: Rows, event: Recorded) -> None:
         key = event.stream[prefix:]
+        row = rows.get(record.table, key)
         rows.delete(record.table, key)
-        rows.put(gone_table(record), key, deleted_at=event.at, position=event.position)
+        rows.put(gone_table(record), key, id=row["id"] if row is not None else None, deleted_at=event.at, position=event.position)
 
     return made
 

@@ -7,7 +7,7 @@ itself: every service looks for references to nothing when it starts and every S
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from libs.bus.client import Client
-from libs.contracts.erp import RECORDS
+from libs.contracts.erp import RECORDS, SEEN
 from libs.contracts.resources import RESOURCES
 from libs.domain.decider import Command, CommandType
 from libs.domain.errors import DomainError
@@ -26,7 +26,7 @@ from libs.eventstore.log import LogUnreachable
 from libs.projections.declare import Projection
 from libs.projections.tables import Statement
 from libs.records.engine import Deleted
-from libs.records.numbered import FORGETS, Check, Dropped, Family, Forget, Numbered
+from libs.records.numbered import FORGETS, Check, Dropped, Family, Forget, Numbered, Seen
 from libs.records.numbered_tables import numbered_projection
 from libs.runtime.asking import Services
 from libs.runtime.dispatcher import After
@@ -52,14 +52,16 @@ def erp_parts(
     groups: Mapping[str, Sequence[RecordType]],
     events: Mapping[str, RecordEvents],
     checks: Mapping[str, Check] | None = None,
+    others: Iterable[Seen] = (),
 ) -> ErpParts:
-    """``groups``: records that share a projection, by its name; ``events`` and ``checks`` by the record's name."""
+    """``groups``: records that share a projection, by its name; ``events`` and ``checks`` by the record's name; ``others``: what else of
+    this service refers to rows of the ERP."""
     members = {
         name: [Numbered(record, events[record.name], RESOURCES[record.resource], (checks or {}).get(record.name)) for record in records]
         for name, records in groups.items()
     }
     everyone = [member for group in members.values() for member in group]
-    family = Family(service, everyone, RESOURCES)
+    family = Family(service, everyone, RESOURCES, {other.type.name: other for other in others})
     return ErpParts(
         family.commands(),
         tuple(numbered_projection(name, group) for name, group in members.items()),
@@ -68,10 +70,13 @@ def erp_parts(
     )
 
 
+KEEPERS: Final = (*RECORDS.values(), *SEEN.values())
+
+
 def _referring() -> Mapping[str, frozenset[str]]:
     """Resource → services whose records may refer to its rows."""
     found: dict[str, set[str]] = {}
-    for record in RECORDS.values():
+    for record in KEEPERS:
         for field in record.fields:
             if field.type is FieldType.ID and field.on_delete is not OnDelete.KEEP:
                 for resource in [field.refers] if field.refers else RESOURCES:
@@ -107,8 +112,10 @@ class Forgetting:
         return answer
 
     def _deleted(self, resource: str) -> After:
-        async def after(command: Command[Any], answer: Deleted, left: float) -> Deleted:
-            await self._tell(command.instance, command.id, ((resource, answer.id),), left, to_itself=True)
+        async def after(command: Command[Any], answer: Deleted | Dropped, left: float) -> Deleted | Dropped:
+            here = isinstance(answer, Dropped)  # what this service has of it went in the same append
+            rows = answer.rows if isinstance(answer, Dropped) else ((resource, answer.id),)
+            await self._tell(command.instance, command.id, rows, left, to_itself=not here)
             return answer
 
         return after
@@ -179,6 +186,6 @@ def _dangling(record: RecordType) -> Iterator[tuple[str, Statement, tuple[str, .
 
 
 DANGLING: Final[Mapping[str, tuple[tuple[str, Statement, tuple[str, ...]], ...]]] = {
-    service: tuple(found for record in RECORDS.values() if record.service == service for found in _dangling(record))
-    for service in {record.service for record in RECORDS.values()}
+    service: tuple(found for record in KEEPERS if record.service == service for found in _dangling(record))
+    for service in {record.service for record in KEEPERS}
 }

@@ -10,13 +10,16 @@ import msgspec
 
 from libs.contracts.resources import RESOURCES
 from libs.domain.access import Access
-from libs.domain.errors import not_found
+from libs.domain.decider import Command
+from libs.domain.errors import DomainError, Kind, not_found, unavailable
 from libs.domain.fields import INT64_MAX
 from libs.domain.resources import Resource
-from libs.projections.tables import PAGE_ROWS
+from libs.projections.tables import PAGE_ROWS, Tables
 from libs.records.access import access_of, require_read
+from libs.records.numbered import Written
 from libs.records.query.compile import Cell, Compiled, compile_query, compile_row
 from libs.records.rendering import encode_row, shown
+from libs.runtime.dispatcher import After
 from libs.runtime.service import Ask, Query
 
 _queries: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
@@ -90,6 +93,22 @@ class ResourceReads:
         access = await access_of(ask.tables, ask.principal)
         require_read(access, self._resource)
         return access
+
+
+def shown_after(resource: Resource, tables: Tables) -> After:
+    """Fills in the row of an answer that a command's own streams do not make. Raises ``gone`` if it is not there any more,
+    ``unavailable`` if it cannot be shown yet."""
+
+    async def after(command: Command[Any], answer: Written, _: float) -> Written:
+        compiled = compile_row(resource, answer.id, {}, RESOURCES)
+        row = await tables.fetch_one(compiled.statement, command.instance, *compiled.arguments)
+        if row is not None and row["version"] >= answer.version:
+            return Written(answer.id, row["version"], _row(compiled.cells, row, 3))
+        if row is None and await tables.rows(f"{resource.table}_gone", command.instance, [str(answer.id)], ("id",), "id"):
+            raise DomainError(Kind.GONE, "row_gone", {"id": str(answer.id)})
+        raise unavailable("tables_not_ready")
+
+    return after
 
 
 async def _searched(ask: Ask, compiled: Compiled) -> list[Any]:

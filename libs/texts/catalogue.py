@@ -514,6 +514,7 @@ FIELDS: Final[Mapping[str, Text]] = {
     "expected_json": Text("muss ein JSON-Objekt oder eine JSON-Liste sein", "must be a JSON object or a JSON list"),
     "not_comparable": Text("lässt sich nicht vergleichen oder sortieren", "cannot be compared or sorted by"),
     "no_such_row": Text("verweist auf {id}, das es nicht gibt", "refers to {id}, which does not exist"),
+    "not_a_model": Text("muss auf einen anderen Artikel vom Typ MODEL verweisen", "must refer to another item of type MODEL"),
     "fixed": Text("lässt sich nach dem Anlegen nicht mehr ändern", "cannot be changed once the row exists"),
     "positive": Text("muss größer als 0 sein", "must be greater than 0"),
     "not_with": Text("geht nicht zusammen mit {other}", "does not go with {other}"),
@@ -552,7 +553,6 @@ FIELDS: Final[Mapping[str, Text]] = {
     "bad_alias": Text("ein Name darf höchstens {max} druckbare Zeichen haben", "a name may have {max} printable characters at most"),
     "sort_not_selected": Text("muss bei distinct auch in fields stehen", "has to be among the fields of a distinct query"),
     "not_offered": Text("gibt es hier nicht", "is not offered"),
-    "given_out": Text("vergibt der Server", "is given out by the server"),
     "only_read": Text("kann nicht geschrieben werden", "cannot be written"),
 }
 

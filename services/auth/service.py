@@ -10,7 +10,9 @@ from libs.bus.subjects import Call
 from libs.contracts.auth import access
 from libs.contracts.auth.events import RECORD_EVENTS
 from libs.contracts.auth.rights import OPERATE, STAFF, WRITE
+from libs.contracts.auth.users import USER_ROW
 from libs.contracts.auth.users import USERS as USERS_OF_THE_ERP
+from libs.records.keyed import Keyed
 from libs.runtime.erp import Forgetting, erp_parts
 from libs.runtime.records import record_parts
 from libs.runtime.resources import ResourceReads
@@ -97,7 +99,7 @@ DOORS: Final = {
 }
 
 _parts = record_parts(USERS, APPLICATIONS)
-_erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS)
+_erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS, others=(Keyed(USERS, USER_ROW),))
 SERVICE = Service(
     "auth",
     commands=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.domain.fields import ACTIVITY
+from libs.domain.fields import ACTIVITY, ref
+from libs.domain.records import RecordType
 from libs.domain.resources import Column, ColumnType, Join, Resource
 
 
@@ -20,6 +21,10 @@ def _time(name: str, sql: str, doc: str = "") -> Column:
     return Column(name=name, type=ColumnType.TIME, sql=f"floor(extract(epoch from {sql}))::bigint", doc=doc)
 
 
+# what of a user refers to rows of the ERP
+USER_ROW: Final = RecordType(
+    name="erp_user", resource="users", service="auth", table="users", write=None, fields=(ref("contact", "contacts"),)
+)  # fmt: skip
 USERS: Final = Resource(
     name="users",
     table="auth.users",

@@ -7,12 +7,14 @@ from typing import Final
 
 import msgspec
 
-from libs.domain.records import Field, FieldType, RecordType
+from libs.domain.fields import INT64_MAX
+from libs.domain.records import INT32_MAX, Field, FieldType, RecordType
 
 ARTICLES: Final = "inventory.articles"
 PRICE_MAX: Final = Decimal(1_000_000)
 DEPOSIT_MAX: Final = Decimal(1_000)
 WEIGHT_MAX: Final = Decimal(100_000)
+PRICE_PLACES: Final = 4
 TEMPLATES_PER_ARTICLE_MAX: Final = 20
 CHOICES_MAX: Final = 99
 PRICE_RULES_MAX: Final = 500  # of an instance: all of them are looked at when something is priced
@@ -21,6 +23,13 @@ ALLERGENS: Final = (
     "celery", "crustaceans", "eggs", "fish", "gluten", "lupin", "milk", "molluscs", "mustard", "nuts", "peanuts", "sesame", "soybeans",
     "sulphites",
 )  # fmt: skip
+# of articles as the ERP sees them
+APPLICABILITY: Final = {0: "ALWAYS", 1: "NEVER", 2: "BILLINGONLY", 3: "PROCUREMENTONLY"}
+FORCED_STOCK: Final = {0: "STORAGE", 1: "LOCATION"}
+ITEM_TYPE: Final = {
+    0: "SIMPLE", 1: "SERIALS", 2: "CHARGES", 3: "SERIALSANDCHARGES", 4: "SET", 5: "CONTAINER", 6: "NOSTOCK", 7: "MODEL",
+}  # fmt: skip
+MODEL: Final = 7
 
 
 class ArticleOption(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +104,22 @@ OPTION_TEMPLATE: Final = RecordType(
     ),
 )
 
+# what an article has for the ERP alone
+OF_THE_ERP: Final = (
+    Field(name="applicability", type=FieldType.INTEGER, choices=tuple(APPLICABILITY), default=0, erp=True),
+    Field(name="forcestock", type=FieldType.INTEGER, choices=tuple(FORCED_STOCK), erp=True),
+    Field(name="foreigntaxrates", type=FieldType.JSON, erp=True),
+    Field(name="model", type=FieldType.ID, low=1, high=INT64_MAX, erp=True, doc="the ID of an article of type MODEL"),
+    Field(name="ownergroup", type=FieldType.ID, low=1, high=INT64_MAX, erp=True, doc="the ERP shows it to this group alone"),
+    Field(name="picbinfile", type=FieldType.ID, low=1, high=INT64_MAX, erp=True, doc="a row of `binfiles`"),
+    Field(name="subitems", type=FieldType.JSON, erp=True),
+    Field(name="type", type=FieldType.INTEGER, choices=tuple(ITEM_TYPE), default=0, erp=True),
+    Field(name="discarded", type=FieldType.BOOLEAN, default=False, erp=True, doc="of what is not active: the ERP calls it deleted"),
+    Field(name="chosen_id", type=FieldType.ID, low=1, high=INT32_MAX, erp=True, doc="the ID, if a client chose it"),
+    Field(name="given_creator", type=FieldType.ID, low=1, high=INT64_MAX, erp=True, doc="the user a client named as the one who made it"),
+    Field(name="given_date", type=FieldType.LONG, low=-INT64_MAX, high=INT64_MAX, erp=True, doc="when, as a client named it"),
+)
+
 ARTICLE: Final = RecordType(
     name="article",
     service="inventory",
@@ -129,11 +154,14 @@ ARTICLE: Final = RecordType(
         Field(name="purchase_price", type=FieldType.DECIMAL, low=Decimal(0), high=PRICE_MAX, places=4, doc="per unit"),
         Field(name="weight", type=FieldType.DECIMAL, low=Decimal(0), high=WEIGHT_MAX, places=4, doc="for shipping, kilograms per unit"),
         *INHERITED,
+        *OF_THE_ERP,
     ),
-    indexes=(("barcode",), ("plu",)),
-    revision=2,
-    version=2,
+    indexes=(("barcode",), ("plu",), ("model",), ("ownergroup",)),
+    revision=3,
+    version=3,
     above="group_key",
+    tags=True,
+    extdata=True,
 )
 
 PRICE_RULE: Final = RecordType(

@@ -71,7 +71,7 @@ def _text(error: DomainError, status: int, language: Language, trace: str, field
 
 
 def _sentence(field: FieldError, fields: Mapping[str, str], language: Language) -> str:
-    if field.reason == "unknown_field" and not fields:
+    if field.reason == "unknown_field":
         return f"{UNKNOWN_FIELD}: '{field.path}'"
     return field_text(FieldError(fields.get(field.path, field.path), field.reason, field.params), language)
 

@@ -9,24 +9,27 @@ from typing import Final
 from aiohttp import web
 
 from libs.contracts.erp import RECORDS
+from libs.contracts.inventory.items import ITEM, STORED
 from libs.contracts.resources import RESOURCES
+from libs.domain.records import RecordType
 from services.gateway.dikas.call import Route
-from services.gateway.zeyos import auth, authorize, items, oauth, rows
+from services.gateway.zeyos import auth, authorize, oauth, rows
 from services.gateway.zeyos.operations import KINDS, OPERATIONS
 from services.gateway.zeyos.plain import not_here, refused
+
+WRITTEN: Final[Mapping[str, RecordType]] = {**RECORDS, ITEM.resource: ITEM}
 
 
 def _routes_of(name: str) -> tuple[Route, ...]:
     """Those of a resource that the published API has."""
     methods = {KINDS[kind] for kind in OPERATIONS[name]}
-    return tuple(route for route in rows.routes(RESOURCES[name], RECORDS.get(name)) if route.method in methods)
+    return tuple(route for route in rows.routes(RESOURCES[name], WRITTEN.get(name)) if route.method in methods)
 
 
-OTHERS: Final = tuple(name for name in sorted(RESOURCES) if name != "items")
-_ROWS: Final = (*items.ROUTES, *(route for name in OTHERS for route in _routes_of(name)))
+_ROWS: Final = tuple(route for name in sorted(RESOURCES) for route in _routes_of(name))
 ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *oauth.ROUTES, *authorize.ROUTES, *_ROWS)
-# how refusals of a section call the fields of its record
-FIELDS: Final[Mapping[str, Mapping[str, str]]] = {"items": items.FIELDS}
+# how refusals call what a record claims for itself under another name
+FIELDS: Final[Mapping[str, Mapping[str, str]]] = {ITEM.resource: {stored: name for name, stored in STORED.items()}}
 _OURS: Final = re.compile(r"/(?P<instance>[A-Za-z0-9_-]{1,64})/(?:api|auth|oauth2)/v1(?:/.*)?")
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
+import msgspec
+
 from libs.domain.errors import FieldError, invalid
 from libs.domain.fields import INT64_MAX
 from libs.domain.records import Field, FieldType, RecordType
@@ -21,6 +23,8 @@ from libs.records.wanted import Wrong, decimal_of
 IGNORED: Final = (LAST_MODIFIED, "ID")  # clients send back what they read; the ID is looked at elsewhere
 TAGS: Final = ("tags", ADDED_TAGS, REMOVED_TAGS)
 
+_written: Final = msgspec.json.Encoder(decimal_format="number")
+
 
 def values_of(record: RecordType, body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that a body names. Raises ``invalid`` naming every one at fault."""
@@ -30,8 +34,11 @@ def values_of(record: RecordType, body: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in body.items():
         if name in IGNORED:
             continue
-        if (name in TAGS and record.tags) or (name == "extdata" and record.extdata):
+        if name in TAGS and record.tags:
             values[name] = value
+            continue
+        if name == "extdata" and record.extdata:
+            values[name] = _as_json(value)
             continue
         field = fields.get(name)
         if field is None:
@@ -51,7 +58,7 @@ def _value(field: Field, value: Any) -> Any:
     if field.type is FieldType.TEXT:
         return _text(field, value)
     if field.type is FieldType.JSON:
-        return None if value == "" else value
+        return None if value == "" else _as_json(value)
     if value == "":
         return None
     if field.type is FieldType.LIST:
@@ -65,6 +72,11 @@ def _value(field: Field, value: Any) -> Any:
     if field.moment:  # half seconds come from clocks that count milliseconds
         return int(_decimal(value).to_integral_value(ROUND_DOWN))
     return whole_of(value)
+
+
+def _as_json(value: Any) -> Any:
+    """Objects and lists as their text, in which numbers stay numbers on the way."""
+    return _written.encode(value).decode() if isinstance(value, Mapping | list | tuple) else value
 
 
 def _text(field: Field, value: Any) -> str | None:
