@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import sys
 from typing import Any, Final
 
 import msgspec
 
 from libs.cli import exits
-from libs.cli.instances import with_services
-from libs.cli.status import find
+from libs.cli.acting import act, operator_of
 from libs.contracts.auth.access_tokens import Done, SetClientSecret, new_token
 from libs.contracts.auth.records import APPLICATION, DEACTIVATED
-from libs.domain.errors import DomainError, not_found
-from libs.domain.principal import Principal, system
+from libs.domain.errors import not_found
+from libs.domain.principal import Principal
 from libs.domain.records import RecordView
 from libs.records.engine import Change, Create
 from libs.records.lists import Listing
 from libs.runtime.asking import Services
 from libs.runtime.config import Settings
-from libs.runtime.endpoints import NotRunning
-from libs.runtime.provision import list_instances
-from libs.texts.catalogue import Language, details, headline
 
 ACTIVITY: Final = ("active", "deactivated", "deleted")
 
@@ -69,15 +63,7 @@ def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    try:
-        return asyncio.run(with_services(find(settings).nats_url, lambda services: _act(arguments, services)))
-    except NotRunning as absence:
-        print(f"theke: {absence}", file=sys.stderr)
-        return exits.NOT_RUNNING
-    except DomainError as refusal:
-        reasons = "; ".join(details(refusal, Language.ENGLISH)) or refusal.reason
-        print(f"theke: {headline(refusal, Language.ENGLISH)}: {reasons}", file=sys.stderr)
-        return exits.FAILED
+    return act(settings, lambda services: _act(arguments, services))
 
 
 async def _act(arguments: argparse.Namespace, services: Services) -> int:
@@ -92,14 +78,6 @@ async def _act(arguments: argparse.Namespace, services: Services) -> int:
         values = {"name": arguments.name or arguments.identifier, "vendor": arguments.vendor, "callbackurls": arguments.callback}
         _print_secret(arguments, await create(services, operator, arguments.identifier, **values))
     return exits.DONE
-
-
-async def operator_of(services: Services, name: str) -> Principal:
-    """Who runs the installation, at an instance. Raises ``not_found``."""
-    for instance in await list_instances(services):
-        if instance.name == name:
-            return system(instance.id, "cli")
-    raise not_found("instance_not_found", id=name[:50])
 
 
 async def create(services: Services, operator: Principal, identifier: str, **values: Any) -> Registered:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import secrets
-import sys
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
 
 from libs.cli import exits
-from libs.cli.status import find
+from libs.cli.acting import act
 from libs.contracts.auth.commands import Instance
-from libs.domain.errors import DomainError, conflict
-from libs.runtime.asking import Services, connected
+from libs.domain.errors import conflict
+from libs.runtime.asking import Services
 from libs.runtime.config import Settings
-from libs.runtime.endpoints import NotRunning
 from libs.runtime.provision import create_instance, list_instances
-from libs.texts.catalogue import Language, details, headline
 
 ADMIN: Final = "admin"
 PASSWORD_BYTES: Final = 12
@@ -55,23 +50,7 @@ def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     work = _create if arguments.action == "create" else _list
-    try:
-        return asyncio.run(with_services(find(settings).nats_url, lambda services: work(arguments, services)))
-    except NotRunning as absence:
-        print(f"theke: {absence}", file=sys.stderr)
-        return exits.NOT_RUNNING
-    except DomainError as refusal:
-        reasons = "; ".join(details(refusal, Language.ENGLISH)) or refusal.reason
-        print(f"theke: {headline(refusal, Language.ENGLISH)}: {reasons}", file=sys.stderr)
-        return exits.FAILED
-
-
-async def with_services(nats_url: str, work: Callable[[Services], Awaitable[int]]) -> int:
-    connection, services = await connected(nats_url, "cli")
-    try:
-        return await work(services)
-    finally:
-        await connection.close()
+    return act(settings, lambda services: work(arguments, services))
 
 
 async def create(services: Services, name: str) -> Created:

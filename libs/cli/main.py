@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, exits, instances, status, up
+from libs.cli import applications, endpoints, exits, groups, instances, records, status, up
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -22,6 +22,8 @@ first steps:
   theke status --json           the same for programs
   theke instances create NAME   another business on this installation
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
+  theke groups --help           who may do what in the ERP
+  theke records put --help      rows of the ERP out of a file
   theke endpoints               how much of the dialect is built, by section
 
 settings (environment):
@@ -51,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, instances, applications, endpoints):
+    for module in (up, status, instances, applications, groups, records, endpoints):
         module.add(subcommands)
     return whole
 

@@ -7,7 +7,8 @@ import asyncio
 import sys
 
 from libs.cli import exits
-from libs.cli.instances import Created, create, with_services
+from libs.cli.acting import with_services
+from libs.cli.instances import Created, create
 from libs.cli.welcome import welcome
 from libs.runtime import logs
 from libs.runtime.asking import Services

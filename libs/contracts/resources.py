@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from libs.contracts.auth.applications import APPLICATIONS
 from libs.contracts.auth.users import USERS
 from libs.contracts.erp import RECORDS
 from libs.contracts.inventory.items import ITEMS
 from libs.domain.resources import Resource, resource_of
 
 RESOURCES: Final[Mapping[str, Resource]] = {
-    **{resource.name: resource for resource in (ITEMS, USERS)},
+    **{resource.name: resource for resource in (APPLICATIONS, ITEMS, USERS)},
     **{name: resource_of(record) for name, record in RECORDS.items()},
 }

@@ -7,17 +7,15 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from libs.contracts.inventory.records import ARTICLES
+from libs.contracts.auth.modules import ADMIN, RIGHT_MODULES, ROLE_MODULES
 from libs.domain.access import ALL, Access, Rights
 from libs.domain.errors import DomainError, Kind
 from libs.domain.principal import Principal
 from libs.domain.resources import Resource
 from libs.projections.tables import Statement
 
-# what a right at the till amounts to in the ERP: articles are its items
-TILL_RIGHTS: Final[Mapping[str, str]] = {ARTICLES: "inventory"}
 _ACCESS: Final = Statement(
-    "select u.id, u.roles @> '[\"Admin\"]'::jsonb as admin, u.nopublic, "
+    "select u.id, u.roles, u.nopublic, "
     "(select jsonb_object_agg(m.group_, m.writable) from {auth.groups2users} m join {auth.groups} g on g.instance = $1 and g.id = m.group_ "
     "where m.instance = $1 and m.user_ = u.id and g.activity = 0) as groups, "
     "(select jsonb_object_agg(h.identifier, h.writable) from (select p.identifier, max(p.writable) as writable from {auth.groups2users} n "
@@ -25,6 +23,7 @@ _ACCESS: Final = Statement(
     "where n.instance = $1 and n.user_ = u.id and o.activity = 0 group by p.identifier) h) as permissions "
     "from {auth.users} u where u.instance = $1 and u.key = $2"
 )
+_names: Final = msgspec.json.Decoder(tuple[str, ...])
 _flags: Final = msgspec.json.Decoder(dict[str, int])
 
 
@@ -46,13 +45,14 @@ async def access_of(reader: Reader, principal: Principal) -> Access:
     if not found:
         raise DomainError(Kind.UNAUTHENTICATED, "access_token_invalid")
     row = found[0]
+    roles = _names.decode(row["roles"]) if row["roles"] else ()
     permissions = {name: bool(writes) for name, writes in _said(row["permissions"]).items()}
-    for right, module in TILL_RIGHTS.items():
-        if right in principal.permissions:
-            permissions[module] = permissions.get(module, False) or principal.permissions[right]
+    held = [(module, principal.permissions[right]) for right, module in RIGHT_MODULES.items() if right in principal.permissions]
+    for module, writes in (*held, *(given for role in roles for given in ROLE_MODULES.get(role, {}).items())):
+        permissions[module] = permissions.get(module, False) or writes
     return Access(
         user=row["id"],
-        admin=row["admin"],
+        admin=ADMIN in roles,
         nopublic=bool(row["nopublic"]),
         groups={int(group): bool(writes) for group, writes in _said(row["groups"]).items()},
         permissions=permissions,

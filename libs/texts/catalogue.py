@@ -153,6 +153,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "z_report_not_found": Text("Tagesabschluss nicht gefunden", "End-of-day report not found"),
     "report_too_large": Text("Bericht zu groß", "Report too large"),
     "user_not_found": Text("Mitarbeiter nicht gefunden", "User not found"),
+    "group_not_found": Text("Gruppe nicht gefunden", "Group not found"),
     "user_inactive": Text("Mitarbeiter ist nicht aktiv", "User is not active"),
     "last_admin": Text("Der letzte Administrator muss bleiben", "The last administrator has to stay"),
     "card_taken": Text("Karte ist bereits vergeben", "Card is already taken"),
@@ -407,6 +408,7 @@ DETAILS: Final[Mapping[str, Text]] = {
         "Mehr als {max} Zeilen; bitte einen kürzeren Zeitraum wählen", "More than {max} rows; please ask for fewer days"
     ),
     "user_inactive": Text("Mitarbeiter '{id}' ist nicht aktiv", "User '{id}' is not active"),
+    "group_not_found": Text("Es gibt keine Gruppe '{id}'", "There is no group '{id}'"),
     "user_not_found": Text("Mitarbeiter mit ID '{id}' existiert nicht", "There is no user with id '{id}'"),
     "credentials_wrong": Text("Benutzername oder Passwort falsch", "User name or password is wrong"),
     "application_not_found": Text("Anwendung '{id}' existiert nicht", "There is no application '{id}'"),

@@ -8,6 +8,7 @@ from typing import Final
 from libs.bus.server import Handler
 from libs.bus.subjects import Call
 from libs.contracts.auth import access
+from libs.contracts.auth.applications import APPLICATIONS as APPLICATIONS_OF_THE_ERP
 from libs.contracts.auth.events import RECORD_EVENTS
 from libs.contracts.auth.rights import OPERATE, STAFF, WRITE
 from libs.contracts.auth.users import USER_ROW
@@ -26,6 +27,7 @@ from services.auth.codes import Codes, new_code_key
 from services.auth.doors import Doors
 from services.auth.oauth_doors import OAuthDoors
 from services.auth.password_check import PasswordCheck
+from services.auth.permissions import check_permission
 from services.auth.projections import CREDENTIALS, INSTANCES, LOGINS, REVOCATIONS
 from services.auth.queries import QUERIES
 from services.auth.records import USERS
@@ -79,7 +81,7 @@ async def _extend(host: Host) -> None:
     assert answers.keys() == DOORS.keys()
     for name, answer in answers.items():
         host.server.register(Call.COMMAND, subject_name(name), answer)
-    await Forgetting(host, _erp.family, also={"user.delete": "users"}).start()
+    await Forgetting(host, _erp.family, also={"user.delete": "users", "application.delete": "applications"}).start()
     host.run(_heartbeat(host))
 
 
@@ -99,7 +101,8 @@ DOORS: Final = {
 }
 
 _parts = record_parts(USERS, APPLICATIONS)
-_erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS, others=(Keyed(USERS, USER_ROW),))
+_erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS, {"permission": check_permission}, (Keyed(USERS, USER_ROW),))
+_seen = tuple(query for seen in (USERS_OF_THE_ERP, APPLICATIONS_OF_THE_ERP) for query in ResourceReads(seen).queries())
 SERVICE = Service(
     "auth",
     commands=(
@@ -112,7 +115,7 @@ SERVICE = Service(
         access_tokens.REVOKE,
     ),
     projections=(*_parts.projections, *_erp.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS, *TOKEN_PROJECTIONS),
-    queries=(*_parts.queries, *_erp.queries, *ResourceReads(USERS_OF_THE_ERP).queries(), *QUERIES, *STAFF_QUERIES),
+    queries=(*_parts.queries, *_erp.queries, *_seen, *QUERIES, *STAFF_QUERIES),
     extend=_extend,
     doors=DOORS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from libs.contracts.pos.house import (
     HouseSettings,
     HouseSettingsChanged,
+    Region,
     ReportKey,
     Shift,
     ShiftCounted,
@@ -185,10 +187,22 @@ REPORT_LIST: Final = RowList(
     lambda row: _reports.decode(row["document"]),
 )
 
+
+async def region(ask: Ask) -> Region:
+    """What everybody may know of the house."""
+    known = await settings_of(ask.tables, ask.instance)
+    country = known.letterhead.country if COUNTRY.fullmatch(known.letterhead.country) else HOME
+    return Region(country=country, currency=known.currency, zone=known.zone)
+
+
+COUNTRY: Final = re.compile("[A-Z]{2}")
+HOME: Final = "DE"  # of who writes no code on the letterhead
+
 QUERIES: Final = (
     Query("shift.get", ShiftKey, shift, PAYMENTS),
     *SHIFT_LIST.queries("shift", PAYMENTS),
     Query("z_report.get", ReportKey, z_report, DAY_CLOSE),
     *REPORT_LIST.queries("z_report", DAY_CLOSE),
     Query("house.settings", All, settings, SETTINGS),
+    Query("house.region", All, region),
 )

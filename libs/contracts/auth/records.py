@@ -54,12 +54,21 @@ APPLICATION: Final = RecordType(
     prefix="app",
     permission=OPERATE,
     fields=(
-        Field(name="name", type=FieldType.TEXT, required=True),
-        Field(name="identifier", type=FieldType.TEXT, required=True, max_chars=200, unique=True, doc="what OAuth2 calls the client's id"),
+        Field(name="name", type=FieldType.TEXT, required=True, searchable=True),
+        Field(
+            name="identifier",
+            type=FieldType.TEXT,
+            required=True,
+            max_chars=200,
+            unique=True,
+            searchable=True,
+            doc="what OAuth2 calls the client's id",
+        ),
         Field(name="vendor", type=FieldType.TEXT),
         Field(name="release", type=FieldType.INTEGER, low=10_000, default=10_000, doc="`version` of the ERP: 1.00-00 is 10000"),
         Field(name="activity", type=FieldType.INTEGER, choices=(0, 1, 2), default=ACTIVE, doc="active, deactivated, deleted"),
         Field(name="callbackurls", type=FieldType.LIST, item=str, default=(), max_items=20, doc="where OAuth2 may send a browser back to"),
     ),
     most=1_000,
+    revision=2,
 )

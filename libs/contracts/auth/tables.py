@@ -28,5 +28,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "search_text",
     ),
     "logins": ("key", "at"),
+    "applications": (
+        *("key", "id", "version", "created_at", "changed_at", "creator"),
+        *("name", "identifier", "vendor", "release", "activity", "search_text"),
+    ),
 }
 RECORD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {record.table: record.columns for record in access.RECORDS}

@@ -48,7 +48,7 @@ USERS: Final = Resource(
             "null if Theke itself made the user",
         ),
         _text("email", "@.email"),
-        _time("expdate", "(@.end_date + 1)::timestamp at time zone 'Europe/Berlin'", "from then on there is no login"),
+        _time("expdate", "(@.end_date + 1 + time '04:00') at time zone 'Europe/Berlin'", "from then on there is no login"),
         _time("lastlogin", "(select l.at from {auth.logins} l where l.instance = $1 and l.key = @.key)"),
         _time("lastmodified", "@.changed_at"),
         _text("name", "@.username", "with which the user logs in"),

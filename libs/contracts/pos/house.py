@@ -61,6 +61,14 @@ class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     signing_unit: str = ""
 
 
+class Region(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a house is: ``country`` ISO 3166-1, ``currency`` ISO 4217, ``zone`` an IANA name."""
+
+    country: str
+    currency: str
+    zone: str
+
+
 class PaymentTotal(msgspec.Struct, frozen=True, kw_only=True):
     """What was kept of one way of paying: handed over minus change. ``count``: payments."""
 

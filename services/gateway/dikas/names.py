@@ -28,6 +28,8 @@ NAMES: Final[Mapping[str, str]] = {
     "waiter": "staffId",
     "colour": "color",
     "rights": "cashPointRights",
+    "nopublic": "noPublic",
+    "apionly": "apiOnly",
     "needs_cleaning": "cleaningRequired",
 }
 

@@ -28,7 +28,8 @@ SECRETS: Final = ("password", "pin", "card_id")  # taken, never shown
 
 
 class StaffBody(msgspec.Struct, rename=dialect_name):
-    """``pin`` and ``cardId``: null takes the login away. ``cashPointRights`` add to those of the roles; ``denyLogin`` is the exception."""
+    """``pin`` and ``cardId``: null takes the login away. ``cashPointRights`` add to those of the roles; ``denyLogin`` is the exception.
+    ``apiOnly``: no login at a till; ``noPublic``: rows of the ERP without an owner are hidden."""
 
     username: str | UnsetType = UNSET
     password: str | UnsetType = UNSET
@@ -53,6 +54,8 @@ class StaffBody(msgspec.Struct, rename=dialect_name):
     start_date: date | UnsetType | None = UNSET
     end_date: date | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
+    nopublic: bool | UnsetType = UNSET
+    apionly: bool | UnsetType = UNSET
 
 
 class StaffValues(msgspec.Struct):
@@ -76,6 +79,8 @@ class StaffValues(msgspec.Struct):
     birth_place: str | None = None
     start_date: date | None = None
     end_date: date | None = None
+    nopublic: bool = False
+    apionly: bool = False
 
 
 class StaffOut(msgspec.Struct, rename=dialect_name):
@@ -100,6 +105,8 @@ class StaffOut(msgspec.Struct, rename=dialect_name):
     roles: tuple[str, ...]
     rights: tuple[str, ...]
     is_active: bool
+    nopublic: bool
+    apionly: bool
     has_password: bool
     has_pin: bool
     has_card: bool

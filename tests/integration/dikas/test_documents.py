@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from libs.cli.applications import create, operator_of
+from libs.cli.acting import operator_of
+from libs.cli.applications import create
 from libs.runtime.config import PROJECT
 from libs.runtime.provision import create_instance
 from services import demo

@@ -17,7 +17,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from libs.cli.applications import Registered, create, deactivate, operator_of, renew_secret
+from libs.cli.acting import operator_of
+from libs.cli.applications import Registered, create, deactivate, renew_secret
 from libs.domain.clock import Clock
 from services.auth.codes import challenge_of
 from services.auth.throttle import AT_PLACE

@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from libs.cli import exits
-from libs.cli.applications import create, deactivate, listed, operator_of, renew_secret
+from libs.cli.acting import operator_of
+from libs.cli.applications import create, deactivate, listed, renew_secret
 from libs.cli.main import main
 from libs.contracts.auth.access_tokens import LIFE_S, digest_of
 from libs.contracts.auth.rights import permissions_of
