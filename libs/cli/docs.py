@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.cli import erp_reference
 from libs.cli.endpoints import ROUTES_MODULE, expected, standing
 from libs.cli.reasons import reasons
 from libs.cli.rights import SERVICES, Need, matrix, needs_of
+from libs.contracts.auth.modules import ROLE_MODULES
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
 from libs.domain.events import Event, known_events
@@ -305,6 +307,13 @@ away: the login. A change of roles or rights kills the employee's access tokens,
 Whoever has one may also read articles, tables and open orders.
 
 {rights}
+## What roles give in the ERP
+
+`Admin` may do everything there and sees every row. A right to articles is one to `inventory`, for reading or writing as it is held here.
+Permissions of the groups somebody is in come on top (`theke groups`). Employees with `apiOnly` have no login at a till; for those with
+`noPublic` the ERP hides rows without an owner.
+
+{modules}
 ## Who may call what
 
 Made from what the endpoints ask of the services. Without a mark the answer is 403. Endpoints that need nothing are open to everybody who
@@ -324,9 +333,15 @@ def rights() -> str:
     return RIGHTS.format(
         made=MADE,
         roles=_table(("permission", *ROLES), held),
+        modules=_table(("module", *ROLE_MODULES), _modules()),
         rights=_table(("right", "gives, for writing"), added),
         matrix=_table(("endpoint", *ROLES, "needs"), lines),
     )
+
+
+def _modules() -> Iterable[tuple[str, ...]]:
+    named = sorted({module for given in ROLE_MODULES.values() for module in given})
+    return ((f"`{module}`", *(_held(given.get(module)) for given in ROLE_MODULES.values())) for module in named)
 
 
 def _needed(needs: Iterable[Need]) -> str:
@@ -345,17 +360,20 @@ ERP: Final = """# The ERP's API
 The ZeyOS dialect, below `/{{instance}}/`. Bodies are JSON or forms, rows are JSON, errors are one line of `text/plain`. How to use it:
 [connect an ERP client](../how-to/connect-an-erp-client.md).
 
-**{built} of {all} operations are answered**, those of {resources}; the others answer 404. Besides, `/{{instance}}/auth/v1/` answers
+**{built} of {all} operations are answered**{missing}. Besides, `/{{instance}}/auth/v1/` answers
 `login`, `logout` and who one is, and `/{{instance}}/oauth2/v1/` answers `token`, `revoke`, `introspect`, `userinfo` and `authorize`.
-CSV export, `extdata`, tags and `expand` are not there yet: asked for in a list, they are refused
-with 400.
+CSV export is not there yet: asked for in a list, it is refused with 400.
 
 {operations}
-## Items
+Who sees a row: everybody with the permission if it has no owner, unless the user is flagged `nopublic`; otherwise its `owneruser` and
+the members of its `ownergroup`, who write it if their membership is `writable`. Administrators see and write everything. Where other rows
+decide about a row, who may see or write those may do so here. Permissions and members of groups: `theke groups`; what roles of the till
+give: [rights](rights.md). Every write sets `lastmodified`; `creator` and `creationdate` may be given on creation, and are changed by
+administrators only. `ID` may be chosen on creation; of an item from 1,000,000,000 on, since Theke's own count up from 1.
 
-Articles of the till under another name: what is written here the till has at once, and the other way round.
+## Resources
 
-{columns}
+{sections}
 ## Limits of a query
 
 {limits}"""
@@ -364,24 +382,20 @@ Articles of the till under another name: what is written here the till has at on
 def erp() -> str:
     declared = importlib.import_module("services.gateway.zeyos.operations")
     routes = importlib.import_module("services.gateway.zeyos.routes").ROUTES
-    items = importlib.import_module("libs.contracts.inventory.items")
     answered = {(route.section, method) for route in routes for method in (route.method, "HEAD" if route.method == "GET" else "")}
     built = {
         resource: [kind for kind in kinds if (resource, declared.KINDS[kind]) in answered]
         for resource, kinds in declared.OPERATIONS.items()
     }
     rows = ((f"`{name}`", ", ".join(kinds), f"{len(kinds)} of {len(declared.OPERATIONS[name])}") for name, kinds in built.items() if kinds)
-    columns = (
-        (f"`{column.name}`", str(column.type), f"`{items.STORED.get(column.name, column.name)}`" if column.field else "", column.doc)
-        for column in items.ITEMS.columns
-    )
+    lacking = [name for name, kinds in built.items() if len(kinds) < len(declared.OPERATIONS[name])]
     return ERP.format(
         made=MADE,
         built=sum(map(len, built.values())),
         all=sum(map(len, declared.OPERATIONS.values())),
-        resources=", ".join(f"`{name}`" for name, kinds in built.items() if kinds),
+        missing="; of these some or all answer 404: " + ", ".join(f"`{name}`" for name in lacking) if lacking else "",
         operations=_table(("resource", "answered", ""), rows),
-        columns=_table(("column", "type", "of the article", "what"), columns),
+        sections=erp_reference.sections(),
         limits=_table(("what", "at most"), _query_limits()),
     )
 

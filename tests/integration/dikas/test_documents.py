@@ -96,7 +96,9 @@ async def test_an_erp_client_as_it_is_written(theke: Theke, url: str) -> None:
     name = theke.gateways[-1]._settings.instance
     script = shell_of("docs/how-to/connect-an-erp-client.md").replace("http://127.0.0.1:5015/demo", f"{url}/{name}")
     shop = await create(theke.services, await operator_of(theke.services, name), "web-shop", name="Web shop")
-    who, refreshed, worth, found, counted, made, changed, gone = await answers(f"secret={shop.secret}\n{script}")
+    who, refreshed, worth, found, counted, account, joined, made, changed, gone, note, noted = await answers(
+        f"secret={shop.secret}\n{script}"
+    )
     assert who["name"] == "admin"
     assert (refreshed["expires_in"], worth) == (3600, {"active": False})
     assert [row["no"] for row in found] == ["105", "106"]
@@ -104,3 +106,6 @@ async def test_an_erp_client_as_it_is_written(theke: Theke, url: str) -> None:
     assert (made["itemnum"], made["sellingprice"]) == ("M-1", Decimal("12.50"))
     assert (changed["ID"], changed["sellingprice"]) == (made["ID"], Decimal("11.90"))
     assert gone == {"count": 0}
+    assert (account["lastname"], joined) == ("Winter GmbH", [{"who": "Winter GmbH", "mail": "vera@example.org"}])
+    assert (note["tags"], note["extdata"]) == (["summer", "2026"], {"table": "T7", "seats": 8})
+    assert noted == [{"name": "Terrace", "extdata.table": "T7"}]
