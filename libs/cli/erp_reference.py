@@ -98,8 +98,8 @@ def _bounds(field: Field, *, named: bool) -> list[str]:
 
 
 def _range(field: Field) -> list[str]:
-    low, high = (None if bound is None or abs(bound) >= INT32_MAX else bound for bound in (field.low, field.high))
-    least, most = "" if low is None else f"from {low:,}", "" if high is None else f"to {high:,}"
+    least = f"from {field.low:,}" if field.low is not None and field.low > -INT32_MAX else ""
+    most = f"to {field.high:,}" if field.high is not None and field.high < INT32_MAX else ""
     return [" ".join(part for part in (least, most) if part)] if least or most else []
 
 

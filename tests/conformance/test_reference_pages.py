@@ -45,4 +45,4 @@ def test_the_erp_page_counts_what_there_is() -> None:
     """58 resources and two pages of settings; nothing is counted that no route answers."""
     assert len(OPERATIONS) == 60
     assert sum(map(len, OPERATIONS.values())) == 318
-    assert "**313 of 318 operations are answered**" in PAGES[docs.REFERENCE / "erp.md"]
+    assert "**318 of 318 operations are answered**" in PAGES[docs.REFERENCE / "erp.md"]

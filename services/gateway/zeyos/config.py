@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from libs.contracts.auth.commands import Me, NoBody
 from libs.contracts.pos.house import Region
 from libs.texts.catalogue import Language
 from services.gateway.dikas.call import Call, Route
@@ -28,12 +29,13 @@ async def config(call: Call) -> Json:
     return Json(msgspec.json.encode(known))
 
 
-async def settings(_: Call) -> Json:
-    """Applications keep no settings here, so there are none."""
+async def settings(call: Call) -> Json:
+    """Of the application that the token belongs to: none, applications keep no settings here."""
+    await call.query("auth", "me", NoBody(), Me)  # refused for a user that may not log in any more
     return Json(b"{}")
 
 
 ROUTES: Final = (
     Route("GET", "/{instance}/api/v1/config", "config", config, asks=("pos.house.region",)),
-    Route("GET", "/{instance}/api/v1/settings", "settings", settings),
+    Route("GET", "/{instance}/api/v1/settings", "settings", settings, asks=("auth.me",)),
 )
