@@ -220,7 +220,9 @@ class Records:
     def _view(self, states: States, command: Command[Any], _: Sequence[Recorded]) -> RecordView:
         key = command.body.key if isinstance(command.body, Change) else self._key(command)
         view: RecordView = states[self.aggregate.stream(key)].view()
-        return view
+        if self.type.kept == self.type.fields:
+            return view
+        return msgspec.structs.replace(view, values={field.name: view.values[field.name] for field in self.type.fields})
 
     def _deleted(self, states: States, command: Command[Delete], _: Sequence[Recorded]) -> Deleted:
         key = command.body.key

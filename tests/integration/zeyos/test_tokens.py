@@ -380,7 +380,7 @@ async def test_no_token_and_no_secret_is_kept(
 async def test_the_operators_command(
     theke: Theke, shared_inn: Inn, client: Erp, hire: Hire, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("libs.cli.applications.find", lambda _: Endpoints("", theke.settings.nats_url, "", 0, True, ()))
+    monkeypatch.setattr("libs.cli.acting.find", lambda _: Endpoints("", theke.settings.nats_url, "", 0, True, ()))
 
     async def theke_applications(action: str, *more: str) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -49,7 +49,7 @@ def test_a_created_record_has_an_id_a_version_and_its_defaults(stock: Stock) -> 
     assert view.key.startswith("art_")
     assert view.values["is_active"] is True
     assert view.values["options"] == ()
-    assert set(view.values) == {field.name for field in ARTICLE.kept}
+    assert set(view.values) == {field.name for field in ARTICLE.fields}
 
 
 def test_an_event_names_only_what_changed(stock: Stock) -> None:
