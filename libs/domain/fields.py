@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.records import INT32_MAX, Field, FieldType, OnDelete
+from libs.domain.records import INT32_MAX, Field, FieldType, OnDelete, Shape
 
 INT64_MAX: Final = 2**63 - 1
 NUMBER_MAX: Final = Decimal(10) ** 12
@@ -36,6 +36,9 @@ VISIBILITY: Final = {0: "REGULAR", 1: "ARCHIVED", 2: "DELETED"}
 ACTIVITY: Final = {0: "ACTIVE", 1: "DEACTIVATED", 2: "DELETED"}
 PRIORITY: Final = {0: "LOWEST", 1: "LOW", 2: "MEDIUM", 3: "HIGH", 4: "HIGHEST"}
 CALCULATION: Final = {0: "NET", 1: "GROSS", 2: "LEGACY"}
+
+ANYTHING: Final = Shape(either=True)  # any object or list
+OBJECT: Final = Shape()
 
 
 def line(name: str, doc: str = "", *, required: bool = False, max_chars: int = LINE_MAX_CHARS, pattern: str = "", search: bool = False,
@@ -121,19 +124,27 @@ def owner_group() -> Field:
     return ref("ownergroup", "groups", OnDelete.DELETE, "only for this group; public without owner")
 
 
-def json(name: str, doc: str = "", *, as_text: bool = False) -> Field:
-    """An object or a list that a client keeps there; nullable. ``as_text``: shown as a text unless it is expanded."""
-    return Field(name=name, type=FieldType.JSON, doc=doc, as_text=as_text)
+def json(name: str, doc: str = "", *, as_text: bool = False, shape: Shape = ANYTHING) -> Field:
+    """What a client keeps there, of some shape; nullable. ``as_text``: shown as a text unless it is expanded."""
+    return Field(name=name, type=FieldType.JSON, doc=doc, as_text=as_text, shape=shape)
 
 
 def listed(name: str, item: Any, doc: str = "", *, search: bool = False) -> Field:
-    """A list of single values; nullable."""
-    return Field(name=name, type=FieldType.LIST, item=item, doc=doc, max_items=LIST_MAX_ITEMS, searchable=search)
+    """A list of texts or of whole numbers of 64 bits; nullable."""
+    return Field(
+        name=name, type=FieldType.LIST, item=item, doc=doc, max_items=LIST_MAX_ITEMS, searchable=search, max_chars=LINE_MAX_CHARS,
+        low=-INT64_MAX if item is int else None, high=INT64_MAX if item is int else None,
+    )  # fmt: skip
 
 
 def file(name: str, doc: str = "") -> Field:
     """A file: written as content, kept as the ID of a row of ``binfiles``; nullable."""
     return Field(name=name, type=FieldType.ID, doc=doc, refers="binfiles", on_delete=OnDelete.KEEP, file=True, low=1, high=INT64_MAX)
+
+
+def hidden(name: str, doc: str = "") -> Field:
+    """A text of one line that Theke keeps for itself; nullable."""
+    return Field(name=name, type=FieldType.TEXT, doc=doc, max_chars=LINE_MAX_CHARS, single_line=True, hidden=True)
 
 
 def stamps() -> tuple[Field, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,6 +18,9 @@ from libs.domain.rules import Rule, When
 TEXT_MAX_CHARS = 10_000
 LIST_MAX_ITEMS = 200
 INT32_MAX = 2**31 - 1
+JSON_MAX_BYTES: Final = 100_000  # of one column
+JSON_DEPTH_MAX: Final = 32
+UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # names of fields that SQL reserves, or that every query table has for itself
 SQL_WORDS: Final = frozenset({"default", "from", "group", "index", "key", "order", "position", "to", "user", "version"})
 
@@ -72,6 +76,24 @@ class OnDelete(StrEnum):
     KEEP = "keep"  # it keeps the reference
 
 
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a column of JSON: an object, with ``listed`` a list of such objects, with ``either`` one of the two.
+
+    ``fields``: names that are known; others are kept as they come. ``by``: the known field whose value tells which of the ``variants``
+    (value → further fields) an object is. ``each``: what stands under any name, which then matches ``names``. ``max_items`` of a list,
+    or names of an object with ``each``; ``max_bytes`` of all of it, written out."""
+
+    listed: bool = False
+    either: bool = False
+    fields: tuple[Field, ...] = ()
+    by: str = ""
+    variants: tuple[tuple[int, tuple[Field, ...]], ...] = ()
+    each: Field | None = None
+    names: str = ""
+    max_items: int = 1_000
+    max_bytes: int = JSON_MAX_BYTES
+
+
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a record. ``low`` and ``high`` are inclusive; ``places`` the decimals kept; ``refers`` the record type a reference
     points to (same service; every item of a list of texts may be one); ``known_in`` a ``service.table.column`` in which the value must
@@ -83,7 +105,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ``choice_names``: what the choices mean; ``single_line``: a text without line breaks; ``pattern``: what a text that is not empty must
     match as a whole; ``fixed``: never changed after creation; ``moment``: a LONG that is a time; ``on_create``: ``now`` or ``user``, the
     value without one; ``file``: an ID of ``binfiles`` that is written as content; ``as_text``: JSON that is shown as a text unless a
-    client wants it expanded; ``secret``: never kept, in no event and no table, and always shown as its default.
+    client wants it expanded; ``shape``: what is known of it; ``secret``: never kept, in no event and no table, and always shown as its
+    default; ``hidden``: kept, and never shown.
 
     ``erp``: of a record of the till, a field that only the ERP shows and writes; lists of the till neither filter nor sort by it."""
 
@@ -115,8 +138,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     on_create: Literal["", "now", "user"] = ""
     file: bool = False
     as_text: bool = False
+    shape: Shape | None = None
     secret: bool = False
     erp: bool = False
+    hidden: bool = False
 
     @property
     def nullable(self) -> bool:

@@ -92,7 +92,7 @@ TYPES: Mapping[FieldType, ColumnType] = {
 
 def resource_of(record: RecordType) -> Resource:
     """An ERP record as clients see it: its ID, then everything by name."""
-    fields = {field.name: field for field in record.fields}
+    fields = {field.name: field for field in record.fields if not field.hidden}
     columns = {name: _column(field) for name, field in fields.items()}
     if record.stamped:
         columns[LAST_MODIFIED] = Column(

@@ -34,20 +34,33 @@ CLAIM_MAX_CHARS: Final = 200
 ADDED_TAGS, REMOVED_TAGS = "+tags", "-tags"
 
 
+class FileMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A file whose content is kept already, under ``sha256``: ``hash`` and ``size`` as its row of ``binfiles`` shows them. ``id``: of
+    that row, drawn when the command is completed."""
+
+    hash: str
+    size: int
+    sha256: str
+    id: int = 0
+
+
 class Create(msgspec.Struct, frozen=True, kw_only=True):
-    """``id``: one that the client chose; without it the next one is drawn."""
+    """``id``: one that the client chose; without it the next one is drawn. ``files``: new ones, by field; each becomes a row of
+    ``binfiles`` in the same append."""
 
     values: dict[str, Any]
     id: int | None = None
     drawn: bool = False
+    files: dict[str, FileMade] = msgspec.field(default_factory=dict)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Only the named fields change. ``if_match``: refuse unless the row's tag is one of these."""
+    """Only the named fields change. ``if_match``: refuse unless the row's tag is one of these. ``files`` as in Create."""
 
     id: int
     values: dict[str, Any]
     if_match: tuple[str, ...] = ()
+    files: dict[str, FileMade] = msgspec.field(default_factory=dict)
 
 
 class Along(msgspec.Struct, frozen=True):
@@ -121,7 +134,7 @@ class Numbered:
             CommandType(
                 f"{name}.create", Create, self._create_streams, self._create, self._created, "", self._create_facts, self._numbered
             ),
-            CommandType(f"{name}.change", Change, self._change_streams, self._change, self._changed, "", self._change_facts),
+            CommandType(f"{name}.change", Change, self._change_streams, self._change, self._changed, "", self._change_facts, self._filed),
             CommandType(
                 f"{name}.delete", Delete, self._delete_streams, self._delete, self._dropped, "", self._change_facts, self._followed
             ),
@@ -131,13 +144,31 @@ class Numbered:
 
     async def _numbered(self, command: Command[Create], lookup: Lookup) -> Command[Create]:
         """With an ID: drawn ones may have been chosen by somebody before."""
-        if command.body.id is not None:
-            return command
+        if command.body.id is None:
+            id_ = await self._drawn(command.instance, lookup)
+            command = msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, id=id_, drawn=True))
+        found: Command[Create] = await self._filed(command, lookup)
+        return found
+
+    async def _drawn(self, instance: int, lookup: Lookup) -> int:
         for _ in range(DRAWS_MAX):
-            id_ = await lookup.draw(self.type.name, command.instance)
-            if not await lookup.rows(self.resource.table, command.instance, [str(id_)], ("id",), "id"):
-                return msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, id=id_, drawn=True))
+            id_ = await lookup.draw(self.type.name, instance)
+            if not await lookup.rows(self.resource.table, instance, [str(id_)], ("id",), "id"):
+                return id_
         raise unavailable("ids_taken")
+
+    async def _filed(self, command: Command[Any], lookup: Lookup) -> Command[Any]:
+        """With an ID for each new file, of which a repeat need know nothing: what it answers is the record's. Only what is made here and
+        now is filed: nobody takes the ID of a file from elsewhere."""
+        ours = {field.name for field in self.type.fields if field.file}
+        files: dict[str, FileMade] = {}
+        for name, file in command.body.files.items():
+            if name not in ours:
+                raise invalid(FieldError(name, "unknown_field"))
+            files[name] = msgspec.structs.replace(file, id=await self._family.files._drawn(command.instance, lookup))
+        if taken := [FieldError(name, "expected_file") for name in sorted(ours) if command.body.values.get(name) is not None]:
+            raise invalid(*taken)
+        return msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, files=files)) if files else command
 
     async def _followed(self, command: Command[Delete], lookup: Lookup) -> Command[Delete]:
         along = await self._family.along(lookup, command.instance, self.type.resource, (_known_id(command.body.id),))
@@ -149,18 +180,21 @@ class Numbered:
     def _referred(self, values: Mapping[str, Any]) -> list[StreamRef]:
         """The streams of records of this family that these values refer to: they cannot vanish between check and append."""
         found = []
-        for field, resource, id_ in self._references(values, values):
+        for _, resource, id_ in self._references(values, values):
             target = self._family.by_resource.get(resource)
-            if target is not None and isinstance(id_, int) and 0 < id_ <= INT64_MAX and not field.file:
+            if target is not None and isinstance(id_, int) and 0 < id_ <= INT64_MAX:
                 found.append(target.ref(id_, reads=True))
         return found
 
     def _create_streams(self, command: Command[Create]) -> tuple[StreamRef, ...]:
         assert command.body.id is not None
-        return _distinct([self.ref(_own_id(command.body.id)), *self._referred(command.body.values)])
+        return _distinct([self.ref(_own_id(command.body.id)), *self._referred(command.body.values), *self._new_files(command.body)])
 
     def _change_streams(self, command: Command[Change]) -> tuple[StreamRef, ...]:
-        return _distinct([self.ref(_known_id(command.body.id)), *self._referred(command.body.values)])
+        return _distinct([self.ref(_known_id(command.body.id)), *self._referred(command.body.values), *self._new_files(command.body)])
+
+    def _new_files(self, body: Create | Change) -> list[StreamRef]:
+        return [self._family.files.ref(file.id) for file in body.files.values()]
 
     def _delete_streams(self, command: Command[Delete]) -> tuple[StreamRef, ...]:
         return _distinct([self.ref(_known_id(command.body.id)), *self._family.refs(command.body.along)])
@@ -203,7 +237,7 @@ class Numbered:
     def _references(self, values: Mapping[str, Any], row: Mapping[str, Any]) -> Iterable[tuple[Field, str, Any]]:
         """The references that ``values`` name, with the resource each is to; ``row``: where the name of that may stand."""
         for field in self.type.fields:
-            if field.type is FieldType.ID and values.get(field.name) is not None:
+            if field.type is FieldType.ID and not field.file and values.get(field.name) is not None:
                 resource = field.refers or row.get(field.refers_by)
                 if isinstance(resource, str) and resource in self._family.resources:
                     yield field, resource, values[field.name]
@@ -239,13 +273,14 @@ class Numbered:
         if states[stream].exists:
             raise unavailable("ids_taken") if command.body.drawn else conflict("id_present")
         access = known.access
-        values = {**self._on_create(command, access), **filled(self.type, command.body.values)}
+        values = {**self._on_create(command, access), **filled(self.type, command.body.values), **_file_ids(command.body)}
         accepted = accept(self.type, merged(self.type, {}, values), create=True)
         row = {**{field.name: field.default for field in self.type.kept}, **accepted, "ID": command.body.id}
         self._require_creator(access, row)
         self._require_row(states, row, command.body.values, known)
         named = {name: value for name, value in accepted.items() if value != self.type.field(name).default}
-        return Decision({stream: [self.events.created(**named)]}, take=self._claims(row))
+        writes = {**self._family.filed(states, self.type, command.body), stream: [self.events.created(**named)]}
+        return Decision(writes, take=self._claims(row))
 
     def _on_create(self, command: Command[Create], access: Access) -> dict[str, Any]:
         fillings = {"now": int(command.at.timestamp()), "user": access.user or None}
@@ -257,7 +292,8 @@ class Numbered:
 
     def _change(self, states: States, command: Command[Change], known: Known) -> Decision:
         stream, state = self._writable(states, command, known)
-        values = accept(self.type, merged(self.type, state.values, filled(self.type, command.body.values)), create=False)
+        given = {**filled(self.type, command.body.values), **_file_ids(command.body)}
+        values = accept(self.type, merged(self.type, state.values, given), create=False)
         changed = {name: value for name, value in values.items() if value != state.values.get(name)}
         if not changed:
             return Decision({})
@@ -270,7 +306,7 @@ class Numbered:
         self._require_row(states, row, changed, known)
         before, after = self._claims({**state.values, "ID": state.id}), self._claims(row)
         return Decision(
-            {stream: [self.events.changed(**changed)]},
+            {**self._family.filed(states, self.type, command.body), stream: [self.events.changed(**changed)]},
             take=tuple(claim for claim in after if claim not in before),
             give_up=tuple(claim for claim in before if claim not in after),
         )
@@ -426,6 +462,22 @@ class Family:
         for member in members:
             member.join(self)
 
+    @property
+    def files(self) -> Numbered:
+        """The rows of files. Raises KeyError in a service that keeps none."""
+        return self.by_resource["binfiles"]
+
+    def filed(self, states: States, record: RecordType, body: Create | Change) -> dict[str, Sequence[Event]]:
+        """What makes the rows of new files of a record."""
+        writes: dict[str, Sequence[Event]] = {}
+        for file in body.files.values():
+            stream = self.files.aggregate.stream(str(file.id))
+            if states[stream].exists:
+                raise unavailable("ids_taken")
+            made: Event = self.files.events.created(hash=file.hash, size=file.size, sha256=file.sha256, named_by=record.resource)
+            writes[stream] = [made]
+        return writes
+
     def commands(self) -> tuple[CommandType, ...]:
         forget = CommandType("erp.forget", Forget, self._forget_streams, self._forget, self._forgotten, FORGETS, None, self._followed)
         return (*(command for member in self.members for command in member.commands()), forget)
@@ -530,6 +582,10 @@ class Family:
 
     def _forgotten(self, _: States, command: Command[Forget], recorded: Sequence[Recorded]) -> Dropped:
         return self.dropped(recorded, along=command.body.along)
+
+
+def _file_ids(body: Create | Change) -> dict[str, int]:
+    return {name: file.id for name, file in body.files.items()}
 
 
 FORGETS: Final = "erp.forget"  # nobody has this right: only Theke itself asks

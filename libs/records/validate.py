@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from libs.domain.errors import FieldError, invalid
-from libs.domain.records import INT32_MAX, Field, FieldType, RecordType
+from libs.domain.records import INT32_MAX, JSON_MAX_BYTES, UNPRINTABLE, Field, FieldType, RecordType
+from libs.records.shapes import Misshapen, fitted
 
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 KEY_MAX_CHARS = 64
 _KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{KEY_MAX_CHARS}}}")
 DEFAULT_HIGH = Decimal(10) ** 9
-JSON_MAX_BYTES = 100_000
 _plain = msgspec.json.Decoder(float_hook=Decimal)
 _written = msgspec.json.Encoder(decimal_format="number")
 _WRONG_TYPE: Mapping[FieldType, str] = {
@@ -62,6 +61,8 @@ def accept(record: RecordType, given: Mapping[str, Any], *, create: bool, also: 
             accepted[name] = _value(field, given[name])
         except _Wrong as wrong:
             errors.append(FieldError(name + wrong.path, wrong.reason, wrong.params))
+        except Misshapen as misshapen:
+            errors += [FieldError(name + fault.path, fault.reason, fault.params) for fault in misshapen.faults]
     wrong_already = {error.path for error in errors}
     errors += [error for error in also if error.path not in wrong_already]
     if errors:
@@ -76,7 +77,7 @@ def _value(field: Field, value: Any) -> Any:
         return field.default
     try:
         return _CHECKS[field.type](field, value)
-    except (msgspec.ValidationError, InvalidOperation, ValueError, TypeError):
+    except (msgspec.ValidationError, InvalidOperation, ValueError, TypeError, RecursionError):
         raise _Wrong(_WRONG_TYPE[field.type]) from None
 
 
@@ -139,15 +140,16 @@ def _reference(_: Field, value: Any) -> str:
     return value
 
 
-def _json(_: Field, value: Any) -> str:
+def _json(field: Field, value: Any) -> str:
     """Kept as its text, so that it is given back digit by digit."""
     if isinstance(value, str):
         value = _plain.decode(value)
     if not isinstance(value, Mapping | list | tuple):
         raise _Wrong("expected_json")
-    written = _written.encode(value)
-    if len(written) > JSON_MAX_BYTES:
-        raise _Wrong("too_long", max=JSON_MAX_BYTES)
+    written = _written.encode(value if field.shape is None else fitted(field.shape, value))
+    most = field.shape.max_bytes if field.shape is not None else JSON_MAX_BYTES
+    if len(written) > most:
+        raise _Wrong("too_long", max=most)
     if b"\\u0000" in written:
         raise _Wrong("unprintable")
     return written.decode()
@@ -173,6 +175,12 @@ def _list(field: Field, value: Any) -> tuple[Any, ...]:
 def _check_plain(field: Field, items: list[Any], where: str) -> None:
     """The last of the items, if they are single values: a key, or one of the choices, and never twice."""
     item = items[-1]
+    if isinstance(item, str) and len(item) > field.max_chars:
+        raise _Wrong("too_long", where, max=field.max_chars)
+    if isinstance(item, str) and UNPRINTABLE.search(item):
+        raise _Wrong("unprintable", where)
+    if isinstance(item, int) and field.low is not None and field.high is not None and not field.low <= item <= field.high:
+        raise _Wrong("out_of_range", where, min=str(field.low), max=str(field.high))
     if field.refers and not is_key(item):
         raise _Wrong("not_a_key", where)
     if field.choices and item not in field.choices:

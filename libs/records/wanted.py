@@ -7,8 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from libs.domain.errors import FieldError
-from libs.domain.records import INT32_MAX
-from libs.records.validate import UNPRINTABLE
+from libs.domain.records import INT32_MAX, UNPRINTABLE
 
 SEARCH_MAX_CHARS: Final = 200
 SEARCH_WORDS_MAX: Final = 10

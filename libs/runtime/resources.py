@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from libs.records.rendering import encode_row, shown
 from libs.runtime.dispatcher import After
 from libs.runtime.service import Ask, Query
 
+EXPANDED_MAX_BYTES: Final = 100 * 1024 * 1024  # of files, in one answer
 _queries: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
@@ -68,6 +69,7 @@ class ResourceReads:
         access = await self._access(ask)
         compiled = compile_query(self._resource, _queries.decode(ask.body.query), RESOURCES, access)
         rows = await _searched(ask, compiled)
+        _refuse_too_much(compiled.cells, rows)
         for first in range(0, len(rows), PAGE_ROWS):
             yield [_row(compiled.cells, row) for row in rows[first : first + PAGE_ROWS]]
 
@@ -87,6 +89,7 @@ class ResourceReads:
         row = await ask.tables.fetch_one(compiled.statement, ask.instance, *compiled.arguments) if known else None
         if row is None:
             raise not_found("row_not_found", id=str(body.id)[:20])
+        _refuse_too_much(compiled.cells, [row], 3)
         return Found(row["key"], row["id"], row["version"], _row(compiled.cells, row, 3))
 
     async def _access(self, ask: Ask) -> Access:
@@ -119,6 +122,14 @@ async def _searched(ask: Ask, compiled: Compiled) -> list[Any]:
         regexes=[(pattern.path, pattern.text) for pattern in compiled.patterns if pattern.text],
         costly=compiled.costly,
     )
+
+
+def _refuse_too_much(cells: tuple[Cell, ...], rows: Sequence[Any], first: int = 0) -> None:
+    """Contents of files that one answer would hold, together."""
+    places = [first + ix for ix, cell in enumerate(cells) if cell.expanded and cell.column.file]
+    size = sum(int(row[place].partition(":")[2]) for place in places for row in rows if row[place] is not None)
+    if size > EXPANDED_MAX_BYTES:
+        raise DomainError(Kind.TOO_LARGE, "expanded_too_large", {"max": EXPANDED_MAX_BYTES})
 
 
 def _row(cells: tuple[Cell, ...], row: Any, first: int = 0) -> bytes:

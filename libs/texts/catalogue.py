@@ -77,6 +77,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "not_an_image": Text("Kein lesbares Bild", "Not a readable image"),
     "image_too_large": Text("Bild zu groß", "Image too large"),
     "file_too_large": Text("Datei zu groß", "File too large"),
+    "expanded_too_large": Text("Antwort zu groß", "Answer too large"),
     "too_many_records": Text("Zu viele Einträge", "Too many entries"),
     "list_too_long": Text("Liste zu lang", "List too long"),
     "changes_unknown": Text("Änderungen nicht mehr bekannt", "Changes no longer known"),
@@ -214,6 +215,7 @@ UNAVAILABLE: Final[Mapping[str, Text]] = dict.fromkeys(
         "bus_unreachable",
         "connection_lost",
         "envelope_unknown",
+        "file_missing",
         "jetstream_refused",
         "jetstream_silent",
         "log_unreachable",
@@ -270,6 +272,10 @@ DETAILS: Final[Mapping[str, Text]] = {
     "not_an_image": Text("JPEG, PNG oder WebP, unbeschädigt", "JPEG, PNG or WebP, undamaged"),
     "image_too_large": Text("Höchstens {max} Megapixel", "{max} megapixels at most"),
     "file_too_large": Text("Höchstens {max} Byte", "{max} bytes at most"),
+    "expanded_too_large": Text(
+        "Die Dateien einer Antwort dürfen zusammen höchstens {max} Byte haben",
+        "The files of one answer may have {max} bytes at most together",
+    ),
     "too_many_records": Text("Höchstens {max} davon sind möglich", "There may be {max} of them at most"),
     "list_too_long": Text(
         "Mehr als {max} Zeilen; bitte seitenweise mit 'page' und 'pageSize' abrufen",
@@ -513,6 +519,13 @@ FIELDS: Final[Mapping[str, Text]] = {
     "same_as": Text("darf nicht gleich {other} sein", "must not be the same as {other}"),
     "zero": Text("darf nicht 0 sein", "must not be 0"),
     "not_positive": Text("muss größer als 0 sein, wenn {other} gesetzt ist", "must be greater than 0 when {other} is set"),
+    "expected_file": Text(
+        'muss {{"content": Base64}} oder {{"uri": Data-URI}} sein', 'must be {{"content": Base64}} or {{"uri": data URI}}'
+    ),
+    "not_base64": Text("ist kein Base64 nach RFC 4648", "is no Base64 as in RFC 4648"),
+    "not_data_uri": Text("muss mit data:…;base64, beginnen", "must begin with data:…;base64,"),
+    "file_empty": Text("darf nicht leer sein", "must not be empty"),
+    "too_deep": Text("ist tiefer als {max} Ebenen geschachtelt", "is nested more than {max} levels deep"),
     "expected_json": Text("muss ein JSON-Objekt oder eine JSON-Liste sein", "must be a JSON object or a JSON list"),
     "not_comparable": Text("lässt sich nicht vergleichen oder sortieren", "cannot be compared or sorted by"),
     "no_such_row": Text("verweist auf {id}, das es nicht gibt", "refers to {id}, which does not exist"),

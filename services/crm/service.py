@@ -8,6 +8,7 @@ from libs.contracts.crm import apps, calendar, customers, feed, mail, marketing,
 from libs.contracts.crm.events import RECORD_EVENTS
 from libs.runtime.erp import Forgetting, erp_parts
 from libs.runtime.service import Host, Service
+from services.crm.files import Sweeping
 
 GROUPS: Final = {
     "customers": customers.RECORDS,
@@ -25,6 +26,7 @@ _parts = erp_parts("crm", GROUPS, RECORD_EVENTS)
 
 async def _extend(host: Host) -> None:
     await Forgetting(host, _parts.family).start()
+    await Sweeping(host).start()
 
 
 SERVICE = Service("crm", commands=_parts.commands, projections=_parts.projections, queries=_parts.queries, extend=_extend)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from libs.contracts.auth.tables import RECORD_TABLES as AUTH_TABLES
@@ -19,9 +20,10 @@ from libs.contracts.erp import RECORDS
 from libs.contracts.inventory.items import ITEM, STORED
 from libs.contracts.inventory.records import ARTICLE, PRICE_MAX, PRICE_PLACES, WEIGHT_MAX
 from libs.contracts.inventory.tables import RECORD_TABLES as INVENTORY_TABLES
+from libs.contracts.line_items import NAMES_BY_LANGUAGE, TAX_RATES, UNIT_MAX_CHARS, lines
 from libs.domain import rules
-from libs.domain.fields import INT64_MAX, NUMBER_MAX
-from libs.domain.records import INT32_MAX, ROW_COLUMNS, Field, FieldType, OnDelete, RecordType, Unique
+from libs.domain.fields import ANYTHING, INT64_MAX, NUMBER_MAX, OBJECT
+from libs.domain.records import INT32_MAX, JSON_MAX_BYTES, ROW_COLUMNS, Field, FieldType, OnDelete, RecordType, Shape, Unique
 from libs.domain.rules import Rule, When
 
 FACTS: Final = json.loads((Path(__file__).parent / "erp.json").read_text())
@@ -196,14 +198,14 @@ def test_every_resource_is_declared() -> None:
 
 def test_every_field_is_declared_in_its_order() -> None:
     for resource, record, facts in declared():
-        assert [field.name for field in record.fields] == list(shown(facts)), resource
+        assert [field.name for field in record.fields if not field.hidden] == list(shown(facts)), resource
     stamped = {resource for resource, record, _ in declared() if record.stamped}
     assert stamped == {
         resource for resource, _, facts in declared() if any(field["name"] == "lastmodified" for field in facts["fields"])
     }  # fmt: skip
     everywhere = sum(len(facts["fields"]) for facts in RESOURCES.values())
     otherwise = sum(len(RESOURCES[resource]["fields"]) for resource in SEEN_OTHERWISE)
-    here = sum(len(record.fields) + 1 + record.stamped for record in DECLARED.values())
+    here = sum(len(record.fields) + 1 + record.stamped - sum(field.hidden for field in record.fields) for record in DECLARED.values())
     assert (everywhere, otherwise, here) == (FACTS["counts"]["fields"], 21, 724)
 
 
@@ -290,7 +292,89 @@ def test_every_column_of_a_record_is_promised_by_its_owner() -> None:
     for record in RECORDS.values():
         hidden = {field.column for field in record.fields if field.secret}
         assert {*ROW_COLUMNS, *(field.column for field in record.kept)} - hidden == set(promised[record.service][record.table])
-    assert [(record.table, field.name) for record in RECORDS.values() for field in record.fields if field.secret] == [("links", "password")]
+    everywhere = [(record.table, field) for record in RECORDS.values() for field in record.fields]
+    assert [(table, field.name) for table, field in everywhere if field.secret] == [("links", "password")]
+    assert [(table, field.name) for table, field in everywhere if field.hidden] == [("binfiles", "named_by"), ("binfiles", "sha256")]
+
+
+PARTS: Final[Mapping[str, Any]] = FACTS["parts"]
+SHAPES: Final[Mapping[str, Shape]] = {
+    "items-field": lines("any").shape or ANYTHING,
+    "meta-field": OBJECT,
+    "object": OBJECT,
+}
+# JSON of which the document says less than its own examples, or than the vendor's later schema: (shape, why)
+OTHER_SHAPES: Final = {
+    ("contracts", "autobilling"): (OBJECT, "no type in the document, an object later"),
+    ("mailservers", "folders"): (OBJECT, "as above"),
+    ("mailservers", "ticketing"): (OBJECT, "as above"),
+    ("objects", "data"): (ANYTHING, "no type in the document, an object or a list later"),
+    ("coupons", "foreigntaxrates"): (TAX_RATES, "percent by country"),
+    ("weblets", "langaliases"): (NAMES_BY_LANGUAGE, "texts by language"),
+}
+PART_TYPES: Final = {
+    "string": FieldType.TEXT,
+    "boolean": FieldType.BOOLEAN,
+    "number": FieldType.DECIMAL,
+    "integer": FieldType.INTEGER,
+    "string[]": FieldType.LIST,
+    "object[]": FieldType.JSON,
+}
+
+
+def part(fact: Any) -> dict[str, Any]:
+    """A part of the document, in the words of a declaration."""
+    type_ = FieldType.LONG if fact.get("format") == "int64" else PART_TYPES[fact["type"]]
+    widest = WIDEST.get(type_)
+    return {
+        "name": fact["name"],
+        "type": type_,
+        "default": fact.get("default"),
+        "names": {int(number): name for number, name in fact.get("enum_names", {}).items()},
+        "doc": fact.get("ref", ""),
+        "bounds": None if widest is None or "enum" in fact else (fact.get("min", -widest), fact.get("max", widest)),
+        "fields": [part(inner) for inner in fact["fields"]] if "fields" in fact else None,
+    }
+
+
+def declared_part(field: Field) -> dict[str, Any]:
+    widest = WIDEST.get(field.type)
+    assert field.shape is None or field.shape.listed
+    low, high = -widest if field.low is None and widest else field.low, field.high or widest
+    return {
+        "name": field.name,
+        "type": field.type,
+        "default": field.default,
+        "names": dict(field.choice_names),
+        "doc": field.doc,
+        "bounds": None if widest is None or field.choices else (low, high),
+        "fields": [declared_part(inner) for inner in field.shape.fields] if field.shape is not None else None,
+    }
+
+
+def test_line_items_are_as_the_document_has_them() -> None:
+    shape, facts = SHAPES["items-field"], PARTS["items-list"]["items"]
+    assert shape.listed
+    assert facts["all_of"] == [{"part": "items-common"}]
+    assert shape.by == facts["one_of"]["field"]
+    told = {"items-common": shape.fields} | {facts["one_of"][str(which)]: fields for which, fields in shape.variants}
+    assert len(told) == 4
+    for name, fields in told.items():
+        assert [declared_part(field) for field in fields] == [part(fact) for fact in PARTS[name]["fields"]], name
+    units = [fact for fact in PARTS["items-product"]["fields"] if "max_length" in fact]
+    assert [(fact["name"], fact["max_length"]) for fact in units] == [("unit", UNIT_MAX_CHARS)]
+
+
+def test_columns_of_json_have_the_shape_that_the_document_tells() -> None:
+    others = dict(OTHER_SHAPES)
+    for resource, record, facts in declared():
+        for name, fact in shown(facts).items():
+            field = record.field(name)
+            if field.type is FieldType.JSON:
+                assert field.shape is not None
+                expected_, _ = others.pop((resource, name), (SHAPES.get(fact["type"]), ""))
+                assert msgspec.structs.replace(field.shape, max_bytes=JSON_MAX_BYTES) == expected_, (resource, name)
+    assert not others
 
 
 def test_the_deviations_are_of_fields_that_are_there() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from libs.contracts.line_items import LINES_MAX_BYTES, TAX_RATES, lines
 from libs.domain.fields import (
     ACTIVITY,
     CALCULATION,
     COUNTRY,
     CURRENCY,
+    OBJECT,
     VISIBILITY,
     choice,
     flag,
@@ -106,9 +108,9 @@ CONTRACT: Final = RecordType(
     fields=(
         ref("account", "accounts"),
         ref("assigneduser", "users"),
-        json("autobilling", "how bills are made of it: type, book, assigneduser, tag", as_text=True),
+        json("autobilling", "how bills are made of it: type, book, assigneduser, tag", as_text=True, shape=OBJECT),
         whole("billingcycle", "months", low=1, high=32767, default=None),
-        json("billingitems", "line items", as_text=True),
+        lines("billingitems"),
         choice("calculation", CALCULATION),
         line("contractnum", search=True),
         *stamps(),
@@ -121,7 +123,7 @@ CONTRACT: Final = RecordType(
         moment("lastbilling"),
         line("name", required=True, search=True),
         owner_group(),
-        json("procurementitems", "line items", as_text=True),
+        lines("procurementitems"),
         choice("status", CONTRACT_STATUS),
         choice("visibility", VISIBILITY),
     ),
@@ -162,7 +164,7 @@ COUPON: Final = RecordType(
         moment("datefrom"),
         moment("dateto"),
         text("description"),
-        json("foreigntaxrates", "percent by country"),
+        json("foreigntaxrates", "percent by country", shape=TAX_RATES),
         line("name", required=True, search=True),
         flag("neutral"),
         owner_group(),
@@ -274,7 +276,7 @@ TRANSACTION: Final = RecordType(
         moment("duedate"),
         number("exchangerate", "of its currency, in that of the house", low=0, default=1),
         ref("item", "items", OnDelete.DELETE, "what is produced or taken apart"),
-        json("items", "line items", as_text=True),
+        lines("items", LINES_MAX_BYTES),
         number("margin", "total, an amount"),
         number("netamount"),
         owner_group(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from libs.contracts.line_items import NAMES_BY_LANGUAGE
 from libs.domain.fields import (
     ACTIVITY,
     COLOUR,
@@ -93,7 +94,7 @@ WEBLET: Final = RecordType(
         *stamps(),
         whole("height", "pixels; 0: all there is", low=0, high=32767),
         line("identifier", required=True, max_chars=IDENTIFIER_MAX_CHARS, pattern=IDENTIFIER, search=True),
-        json("langaliases", "names by language"),
+        json("langaliases", "names by language", shape=NAMES_BY_LANGUAGE),
         word("mimetype", CODE_TYPES, default="text/x-zymba"),
         line("name", required=True, search=True),
         line("svgpath", "of its icon, a square", max_chars=TEXT_MAX_CHARS),

@@ -7,6 +7,7 @@ from typing import Final
 from libs.domain.fields import (
     COLOUR,
     ENTITIES,
+    OBJECT,
     VISIBILITY,
     choice,
     json,
@@ -63,7 +64,7 @@ CALENDAR_EVENT: Final = RecordType(
         moment("dateto", required=True),
         word("entity", ENTITIES),
         ref_by("index", "entity"),
-        json("meta", "what an application notes about it", as_text=True),
+        json("meta", "what an application notes about it", as_text=True, shape=OBJECT),
         line("name", required=True),
         owner_group(),
         owner_user(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.domain.fields import ENTITIES, choice, json, line, moment, owner_group, owner_user, ref, ref_by, stamps, text, whose, word
+from libs.domain.fields import ENTITIES, OBJECT, choice, json, line, moment, owner_group, owner_user, ref, ref_by, stamps, text, whose, word
 from libs.domain.records import OnDelete, RecordType, Unique
 from libs.domain.rules import ONE_OWNER, Distinct, Together, ValueWhen, When
 
@@ -78,7 +78,7 @@ FEED_RECORD: Final = RecordType(
         word("entity", ENTITIES),
         choice("flag", FEED_RECORD_FLAG, "clients write any but 3, which Theke itself writes about rows that are followed"),
         ref_by("index", "entity"),
-        json("meta", "what an application notes about it", as_text=True),
+        json("meta", "what an application notes about it", as_text=True, shape=OBJECT),
         owner_group(),
         owner_user(),
         line("sender", "as shown", search=True),

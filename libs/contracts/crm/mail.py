@@ -6,6 +6,7 @@ from typing import Final
 
 from libs.domain.fields import (
     ACTIVITY,
+    OBJECT,
     TEXT_MAX_CHARS,
     URL_MAX_CHARS,
     choice,
@@ -85,7 +86,7 @@ MAIL_SERVER: Final = RecordType(
         file("autoreplybinfile", "the answer to all that comes in"),
         *stamps(),
         text("description"),
-        json("folders", "per IMAP folder the number of its mailbox and a tag", as_text=True),
+        json("folders", "per IMAP folder the number of its mailbox and a tag", as_text=True, shape=OBJECT),
         line("name", required=True, search=True),
         owner_group(),
         owner_user(),
@@ -95,7 +96,7 @@ MAIL_SERVER: Final = RecordType(
         line("serverin", search=True),
         line("serverout", search=True),
         file("signaturebinfile", "below all that goes out"),
-        json("ticketing", "values of tickets made of mail", as_text=True),
+        json("ticketing", "values of tickets made of mail", as_text=True, shape=OBJECT),
         line("usernamein"),
         line("usernameout"),
     ),

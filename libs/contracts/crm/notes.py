@@ -10,6 +10,7 @@ from libs.domain.fields import (
     VISIBILITY,
     choice,
     file,
+    hidden,
     json,
     line,
     listed,
@@ -29,8 +30,11 @@ BINFILE: Final = RecordType(
     write=None, stamped=False,
     fields=(
         line("hash", "MD5, as \\x and 32 hexadecimal digits", required=True),
+        hidden("named_by", "the resource of the row that it was made with"),
+        hidden("sha256", "under which its content is found"),
         whole("size", "bytes", low=1, required=True),
     ),
+    indexes=(("sha256",),), revision=2,
 )  # fmt: skip
 
 ATTACHMENT: Final = RecordType(

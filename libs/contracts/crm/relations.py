@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.domain.fields import ENTITIES, json, line, owner_group, owner_user, ref_by, stamps, word
+from libs.domain.fields import ENTITIES, OBJECT, json, line, owner_group, owner_user, ref_by, stamps, word
 from libs.domain.records import RecordType, Unique
 from libs.domain.rules import ONE_OWNER
 
@@ -17,7 +17,7 @@ ASSOCIATION: Final = RecordType(
         word("entity2", ENTITIES, required=True),
         ref_by("index1", "entity1", required=True),
         ref_by("index2", "entity2", required=True),
-        json("meta", "what an application notes about it", as_text=True),
+        json("meta", "what an application notes about it", as_text=True, shape=OBJECT),
     ),
     uniques=(Unique(fields=("entity1", "index1", "entity2", "index2"), unordered=True),),
 )  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from libs.contracts.line_items import lines
 from libs.domain.fields import (
     CALCULATION,
     PRIORITY,
     VISIBILITY,
     choice,
-    json,
     line,
     moment,
     owner_group,
@@ -133,7 +133,7 @@ TICKET: Final = RecordType(
     fields=(
         ref("account", "accounts"),
         ref("assigneduser", "users"),
-        json("billingitems", "line items", as_text=True),
+        lines("billingitems"),
         choice("calculation", CALCULATION),
         *stamps(),
         moment("date", on_create=True),
@@ -142,7 +142,7 @@ TICKET: Final = RecordType(
         line("name", required=True, search=True),
         owner_group(),
         choice("priority", PRIORITY, default=2),
-        json("procurementitems", "line items", as_text=True),
+        lines("procurementitems"),
         ref("project", "projects"),
         choice("status", WORK_STATUS),
         line("ticketnum", search=True),

@@ -89,6 +89,7 @@ class _Compiler:
             self._faults.append(FieldError("export", "not_offered"))
         fields = {} if counts and not distinct else self._fields()
         expanded = frozenset() if counts else self._expanded(fields)
+        fields = _with_contents(fields, expanded)
         sort = () if counts else self._sort(fields, distinct)
         where = self._where()
         bounds = "" if counts else self._bounds()
@@ -102,6 +103,7 @@ class _Compiler:
     def row(self, id_: int) -> Compiled:
         fields = self._fields()
         expanded = self._expanded(fields)
+        fields = _with_contents(fields, expanded)
         if self._faults:
             raise invalid(*self._faults)
         columns = ", ".join(f"{place.sql} as c{ix}" for ix, place in enumerate(fields.values()))
@@ -301,6 +303,17 @@ COUNT: Final = Column(name="count", type=ColumnType.INTEGER, sql="")
 
 def _cells(fields: Mapping[str, Place], expanded: Iterable[str]) -> tuple[Cell, ...]:
     return tuple(Cell(name, place.column, place.column.name in expanded) for name, place in fields.items())
+
+
+def _with_contents(fields: Mapping[str, Place], expanded: Iterable[str]) -> dict[str, Place]:
+    """Where a file is shown as what it holds, a row has the place of its content instead of its ID: ``<sha256>:<bytes>``. Whoever sees
+    the row sees its files."""
+    found = dict(fields)
+    for ix, (name, place) in enumerate(fields.items()):
+        if place.column.file and place.column.name in expanded:
+            kept = f"from {{crm.binfiles}} f{ix} where f{ix}.instance = $1 and f{ix}.id = {place.sql}"
+            found[name] = msgspec.structs.replace(place, sql=f"(select f{ix}.sha256 || ':' || f{ix}.size {kept})")
+    return found
 
 
 def _truthy(value: Any) -> bool:

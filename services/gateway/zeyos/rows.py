@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,7 @@ from libs.domain.errors import FieldError, conflict, invalid, not_found
 from libs.domain.etags import etag
 from libs.domain.records import RecordType
 from libs.domain.resources import Resource
-from libs.records.numbered import Change, Create, Delete, Dropped, Written
+from libs.records.numbered import Change, Create, Delete, Dropped
 from libs.records.query.compile import is_count
 from libs.records.query.conditions import shown
 from libs.runtime.resources import Asked, ById, Found
@@ -19,7 +19,7 @@ from services.gateway import limits
 from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH
-from services.gateway.zeyos import bodies
+from services.gateway.zeyos import bodies, uploads
 from services.gateway.zeyos.serve import Json, Rows
 from services.gateway.zeyos.values import id_of, values_of
 
@@ -59,9 +59,11 @@ async def get_row(call: Call, resource: Resource) -> Json:
 
 async def create_row(call: Call, resource: Resource, record: RecordType) -> Json:
     """A new one. Its `ID` may be chosen; otherwise Theke gives one out."""
-    body = await bodies.read(call.request)
-    asked = Create(values=values_of(record, body), id=id_of(body["ID"]) if body.get("ID") is not None else None)
-    written = await call.command(record.service, f"{record.name}.create", asked, Written)
+
+    def ask(body: dict[str, Any]) -> Create:
+        return Create(values=values_of(record, body), id=id_of(body["ID"]) if body.get("ID") is not None else None)
+
+    written = await uploads.write(call, record, f"{record.name}.create", ask)
     call.headers["Content-Location"] = f"/{call.params['instance']}/api/v1/{resource.name}/{written.id}"
     return tagged(call, resource, written.id, written.version, written.row, status=201)
 
@@ -69,11 +71,13 @@ async def create_row(call: Call, resource: Resource, record: RecordType) -> Json
 async def update_row(call: Call, resource: Resource, record: RecordType) -> Json:
     """Fields that are not named stay as they are."""
     id_ = asked_id(call)
-    body = await bodies.read(call.request)
-    if body.get("ID") is not None and str(body["ID"]) != str(id_):
-        raise conflict("id_differs")
-    asked = Change(id=id_, values=values_of(record, body), if_match=tags.if_match(call))
-    written = await call.command(record.service, f"{record.name}.change", asked, Written)
+
+    def ask(body: dict[str, Any]) -> Change:
+        if body.get("ID") is not None and str(body["ID"]) != str(id_):
+            raise conflict("id_differs")
+        return Change(id=id_, values=values_of(record, body), if_match=tags.if_match(call))
+
+    written = await uploads.write(call, record, f"{record.name}.change", ask)
     return tagged(call, resource, written.id, written.version, written.row)
 
 

@@ -22,7 +22,7 @@ from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route, bearer
 from services.gateway.dikas.params import IF_NONE_MATCH
 from services.gateway.identity import Identities
-from services.gateway.zeyos import oauth_errors, plain
+from services.gateway.zeyos import contents, oauth_errors, plain
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,10 @@ class Server:
             return await _listed(call, found.pieces)
         if isinstance(found, Page):
             return web.Response(status=found.status, body=found.body, headers={**_headers(call), **found.headers})
-        return _answered(call, found)
+        answered = _answered(call, found)
+        if answered.status == 200 and (parts := contents.parts_of(found.body))[1:]:
+            return await _with_contents(call, parts)
+        return answered
 
 
 def token_of(request: web.Request) -> str:
@@ -128,22 +131,44 @@ def _answered(call: Call, answer: Json) -> web.Response:
 async def _listed(call: Call, pieces: AsyncIterator[list[bytes]]) -> web.StreamResponse:
     """The first piece is asked for before the status is sent, so a refusal still has its own."""
     async with contextlib.aclosing(pieces):  # type: ignore[type-var]  # routes say iterator, all of them are generators
-        first: list[bytes] = await anext(pieces, [])
-        response = web.StreamResponse(headers={**_headers(call), "Content-Type": JSON})
-        await response.prepare(call.request)
-        try:
-            async with asyncio.timeout(limits.LIST_WITHIN_S):
-                await _write(response, b"[" + b",".join(first))
-                async for piece in pieces:
-                    await _write(response, b"," + b",".join(piece))
-                await _write(response, b"]")
-        except Exception as error:
-            log.warning("list cut short", path=call.route.path, error=repr(error))
-            if call.request.transport is not None:
-                call.request.transport.abort()
-            raise ConnectionError("a list ended half-way") from error
-        await response.write_eof()
-        return response
+        first = contents.parts_of(b"[" + b",".join(await anext(pieces, [])))
+        await contents.require_kept(call.blobs, call.principal.instance, first)
+
+        async def rest() -> AsyncIterator[contents.Parts]:
+            yield first
+            async for piece in pieces:
+                yield contents.parts_of(b"," + b",".join(piece))
+            yield (b"]",)
+
+        return await _streamed(call, rest())
+
+
+async def _with_contents(call: Call, parts: contents.Parts) -> web.StreamResponse:
+    await contents.require_kept(call.blobs, call.principal.instance, parts)
+
+    async def whole() -> AsyncIterator[contents.Parts]:
+        yield parts
+
+    return await _streamed(call, whole(), contents.length_of(parts))
+
+
+async def _streamed(call: Call, pieces: AsyncIterator[contents.Parts], length: int | None = None) -> web.StreamResponse:
+    """``length``: of the whole answer in bytes, if it is known."""
+    response = web.StreamResponse(headers={**_headers(call), "Content-Type": JSON})
+    response.content_length = length
+    await response.prepare(call.request)
+    try:
+        async with asyncio.timeout(limits.LIST_WITHIN_S):
+            async for parts in pieces:
+                async for piece in contents.written(call.blobs, call.principal.instance, parts):
+                    await _write(response, piece)
+    except Exception as error:
+        log.warning("answer cut short", path=call.route.path, error=repr(error))
+        if call.request.transport is not None:
+            call.request.transport.abort()
+        raise ConnectionError("an answer ended half-way") from error
+    await response.write_eof()
+    return response
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.errors import FieldError, invalid
+from libs.domain.errors import DomainError, FieldError, invalid
 from libs.domain.fields import INT64_MAX
 from libs.domain.records import Field, FieldType, RecordType
 from libs.domain.resources import LAST_MODIFIED
@@ -19,11 +19,11 @@ from libs.records.numbered import ADDED_TAGS, REMOVED_TAGS
 from libs.records.query.conditions import shown
 from libs.records.query.values import whole_of
 from libs.records.wanted import Wrong, decimal_of
+from services.gateway.bodies import plain
 
 IGNORED: Final = (LAST_MODIFIED, "ID")  # clients send back what they read; the ID is looked at elsewhere
-TAGS: Final = ("tags", ADDED_TAGS, REMOVED_TAGS)
-
 _written: Final = msgspec.json.Encoder(decimal_format="number")
+TAGS: Final = ("tags", ADDED_TAGS, REMOVED_TAGS)
 
 
 def values_of(record: RecordType, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def values_of(record: RecordType, body: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = _as_json(value)
             continue
         field = fields.get(name)
-        if field is None:
+        if field is None or field.hidden:
             faults.append(FieldError(shown(name), "unknown_field"))
             continue
         try:
@@ -58,11 +58,11 @@ def _value(field: Field, value: Any) -> Any:
     if field.type is FieldType.TEXT:
         return _text(field, value)
     if field.type is FieldType.JSON:
-        return None if value == "" else _as_json(value)
+        return None if value == "" else _json(value)
     if value == "":
         return None
     if field.type is FieldType.LIST:
-        return list(value.values()) if isinstance(value, Mapping) else value
+        return _list(field, value)
     if isinstance(value, bool):
         if field.choices != (0, 1):
             raise Wrong("expected_integer")
@@ -77,6 +77,35 @@ def _value(field: Field, value: Any) -> Any:
 def _as_json(value: Any) -> Any:
     """Objects and lists as their text, in which numbers stay numbers on the way."""
     return _written.encode(value).decode() if isinstance(value, Mapping | list | tuple) else value
+
+
+def _json(value: Any) -> str:
+    """As a text, whether it was written as one or not: numbers in it are of any size, and stay as they are on the bus."""
+    parsed = _parsed(value)
+    if not isinstance(parsed, Mapping | list):
+        raise Wrong("expected_json")
+    return _written.encode(parsed).decode()
+
+
+def _parsed(value: Any) -> Any:
+    """JSON in a text is as strict as bodies are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return plain(value.encode())
+    except (DomainError, UnicodeEncodeError):
+        raise Wrong("expected_json") from None
+
+
+def _list(field: Field, value: Any) -> Any:
+    """A list of texts or of whole numbers, which may itself stand in a text."""
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, list):
+        raise Wrong("expected_list")
+    return [whole_of(item) for item in value] if field.item is int else value
 
 
 def _text(field: Field, value: Any) -> str | None:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from decimal import Decimal
+from hashlib import md5
 from typing import Any
 
 import msgspec
@@ -96,7 +97,7 @@ async def test_an_erp_client_as_it_is_written(theke: Theke, url: str) -> None:
     name = theke.gateways[-1]._settings.instance
     script = shell_of("docs/how-to/connect-an-erp-client.md").replace("http://127.0.0.1:5015/demo", f"{url}/{name}")
     shop = await create(theke.services, await operator_of(theke.services, name), "web-shop", name="Web shop")
-    who, refreshed, worth, found, counted, account, joined, made, changed, gone, note, noted = await answers(
+    who, refreshed, worth, found, counted, account, joined, made, changed, gone, note, noted, *more = await answers(
         f"secret={shop.secret}\n{script}"
     )
     assert who["name"] == "admin"
@@ -109,3 +110,8 @@ async def test_an_erp_client_as_it_is_written(theke: Theke, url: str) -> None:
     assert (account["lastname"], joined) == ("Winter GmbH", [{"who": "Winter GmbH", "mail": "vera@example.org"}])
     assert (note["tags"], note["extdata"]) == (["summer", "2026"], {"table": "T7", "seats": 8})
     assert noted == [{"name": "Terrace", "extdata.table": "T7"}]
+    menu, files, offer, refused = more
+    assert menu["binfile"] == {"content": "RnJpc2NoIHZvbSBGYXNz"}
+    assert files == [{"hash": f"\\x{md5(b'Frisch vom Fass').hexdigest()}", "size": 15}]
+    assert [line["type"] for line in offer["items"]] == [1, 0]
+    assert "'items[0].discount'" in refused["refused"]

@@ -23,6 +23,7 @@ from libs.runtime.erp import DANGLING
 from libs.runtime.service import Service
 from services.auth.service import SERVICE as AUTH
 from services.billing.service import SERVICE as BILLING
+from services.crm.files import UNNAMED
 from services.crm.service import SERVICE as CRM
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos.service import SERVICE as POS
@@ -101,6 +102,7 @@ def declared() -> set[tuple[str, str]]:
 async def test_every_statement_shows_an_instance_its_own_rows_only(filled_whole: Filled) -> None:
     connection, tables = filled_whole
     sweeps = {statement for found in DANGLING.values() for _, statement, _ in found}  # they find what is not there: see below
+    sweeps |= set(UNNAMED.values())
     statements = [statement for statement in registered() if set(statement.tables) <= declared() and statement not in sweeps]
     assert len(statements) >= 20, "the services' statements are registered by importing them"
     for statement in statements:
@@ -132,6 +134,24 @@ async def test_a_reference_to_what_only_another_instance_has_is_one_to_nothing(f
         assert [row["gone"] for row in await connection.fetch(text, OWN, *named)] == [8], statement.text
         assert [row["gone"] for row in await connection.fetch(text, FOREIGN, *named)] == [], statement.text
         assert [row["gone"] for row in await connection.fetch(text, EMPTY, *named)] == [], statement.text
+        await undo.rollback()
+
+
+async def test_a_file_that_only_another_instance_names_is_named_by_nobody(filled_whole: Filled) -> None:
+    connection, tables = filled_whole
+    for resource, statement in UNNAMED.items():
+        undo = connection.transaction()
+        await undo.start()
+        files, naming = [
+            await tables._resolve(connection, f"{{{service}.{name}}}", [(service, name)]) for service, name in statement.tables
+        ]
+        await connection.execute(f"update {files} set named_by = '{resource}'")
+        columns = re.findall(r"n\.(\w+) = b\.id", statement.text)
+        await connection.execute(f"update {naming} set {', '.join(f'{column} = 8' for column in columns)} where instance = {OWN}")
+        text = await tables._resolve(connection, statement.text, statement.tables)
+        assert [row["id"] for row in await connection.fetch(text, OWN, 8, resource)] == [7], statement.text
+        for instance, before, of in ((OWN, 7, resource), (OWN, 8, "x"), (FOREIGN, 8, resource), (EMPTY, 8, resource)):
+            assert await connection.fetch(text, instance, before, of) == [], statement.text
         await undo.rollback()
 
 
