@@ -310,6 +310,7 @@ OTHER_SHAPES: Final = {
     ("mailservers", "ticketing"): (OBJECT, "as above"),
     ("objects", "data"): (ANYTHING, "no type in the document, an object or a list later"),
     ("coupons", "foreigntaxrates"): (TAX_RATES, "percent by country"),
+    ("items", "foreigntaxrates"): (TAX_RATES, "percent by country"),
     ("weblets", "langaliases"): (NAMES_BY_LANGUAGE, "texts by language"),
 }
 PART_TYPES: Final = {

@@ -19,6 +19,7 @@ from libs.contracts.inventory.records import (
     PRICE_PLACES,
     WEIGHT_MAX,
 )
+from libs.contracts.line_items import TAX_RATES, lines
 from libs.domain.fields import VISIBILITY, choice, file, json, line, owner_group, ref, stamps, text
 from libs.domain.records import Field, FieldType, RecordType
 from libs.domain.resources import Column, Join, Resource, resource_of
@@ -53,7 +54,7 @@ ITEM: Final = RecordType(
         *stamps(),
         _as_article(text("description"), "description"),
         choice("forcestock", FORCED_STOCK, default=None),
-        json("foreigntaxrates", "by country"),
+        json("foreigntaxrates", "percent by country", shape=TAX_RATES),
         _as_article(line("itemnum", "the article's number at the till (PLU), unique", search=True), "plu"),
         _as_article(line("manufacturer", "brand or company", search=True), "manufacturer"),
         ref("model", "items", doc="an item of type MODEL"),
@@ -62,7 +63,7 @@ ITEM: Final = RecordType(
         file("picbinfile", "beside the picture of the till"),
         _decimal("purchaseprice", "per unit", PRICE_MAX),
         _decimal("sellingprice", "gross, per unit: what the till charges", PRICE_MAX),
-        json("subitems", as_text=True),
+        lines("subitems"),
         Field(
             name="taxrate", type=FieldType.DECIMAL, low=Decimal(0), high=Decimal(100), places=PRICE_PLACES, default=Decimal(0),
             doc="percent; a write takes the first tax class whose rate this is today",

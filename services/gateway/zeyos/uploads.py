@@ -14,22 +14,27 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from hashlib import md5, sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 from aiohttp import web
 
 from libs.blobs.store import FILE_MAX_BYTES, Kept
+from libs.contracts.erp import RECORDS
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
+from libs.domain.principal import system
 from libs.domain.records import RecordType
-from libs.records.numbered import Change, Create, FileMade, Written
+from libs.records.numbered import Change, Create, Delete, Dropped, FileMade, Written
 from libs.records.wanted import Wrong
 from services.gateway import bodies
 from services.gateway.dikas.call import Call
 from services.gateway.zeyos import bodies as read_bodies
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+FILES: Final = RECORDS["binfiles"]
 
 ENCODED_MAX_BYTES: Final = (FILE_MAX_BYTES + 2) // 3 * 4
 BODY_MAX_BYTES: Final = ENCODED_MAX_BYTES + bodies.BODY_MAX_BYTES  # one file as large as can be, and everything else
@@ -84,14 +89,36 @@ async def write(call: Call, record: RecordType, name: str, ask: Callable[[dict[s
     if not fields:
         return await call.command(record.service, name, ask(await read_bodies.read(call.request)), Written)
     asked, made, kept = await _received(call, fields, ask)
+    rows: dict[str, int] = {}
     try:
-        return await call.command(record.service, name, msgspec.structs.replace(asked, files=made), Written)
+        if record.service == FILES.service:
+            asked = msgspec.structs.replace(asked, files=made)
+        else:  # its append can make no rows of files
+            for field, file in made.items():
+                rows[field] = await _made_row(call, file, record.resource)
+            asked = msgspec.structs.replace(asked, values={**asked.values, **rows})
+        return await call.command(record.service, name, asked, Written)
     except DomainError as refusal:
         if refusal.kind is not Kind.UNAVAILABLE:  # of those nobody knows what became; what is not needed is swept
-            for one in kept:
-                with contextlib.suppress(DomainError):
+            with contextlib.suppress(DomainError):
+                for id_ in rows.values():
+                    await _as_theke(call, "delete", Delete(id=id_), Dropped)
+                for one in kept:
                     await call.blobs.take_back(one)
         raise
+
+
+async def _made_row(call: Call, file: FileMade, resource: str) -> int:
+    values = {"hash": file.hash, "size": file.size, "sha256": file.sha256, "named_by": resource}
+    return (await _as_theke(call, "create", Create(values=values), Written)).id
+
+
+async def _as_theke(call: Call, verb: str, body: Any, answer: type[T]) -> T:
+    """Clients write no rows of files."""
+    found, _ = await call.services.command(
+        FILES.service, f"{FILES.name}.{verb}", body, answer, principal=system(call.principal.instance, "gateway"), trace=call.trace
+    )
+    return found
 
 
 async def _received(

@@ -108,6 +108,20 @@ async def test_every_resource_with_files_takes_them(erp: Desk) -> None:
         assert await content(erp, resource, row["ID"]) == LETTER
 
 
+async def test_the_picture_of_an_item_is_a_file_though_items_are_kept_elsewhere(erp: Desk, kept: asyncpg.Connection) -> None:
+    item = await erp.create("items", name="Krug", picbinfile=encoded(LETTER))
+    assert await erp.row("binfiles", item["picbinfile"]) == {
+        "ID": item["picbinfile"], "hash": f"\\x{md5(LETTER).hexdigest()}", "size": len(LETTER),
+    }  # fmt: skip
+    assert await content(erp, "items", item["ID"], "picbinfile") == LETTER
+    assert "picbinfile" in await erp.change("items", item["ID"], 400, picbinfile=item["picbinfile"])
+    before, secret = await erp.rows("binfiles", count=1), noise(300_000, 6)
+    assert "sellingprice" in await erp.create("items", 400, name="Krug", sellingprice=-1, picbinfile=encoded(secret))
+    assert await erp.rows("binfiles", count=1) == before
+    assert not await kept.fetch("select 1 from blobs.files where id = $1", sha256(secret).hexdigest())
+    assert (await erp.change("items", item["ID"], picbinfile=None))["picbinfile"] is None
+
+
 async def test_each_write_makes_a_file_of_its_own_and_null_clears(erp: Desk) -> None:
     note = await erp.create("notes", name="n", binfile=encoded(LETTER))
     before = (await erp.ask("HEAD", f"api/v1/notes/{note['ID']}")).tag

@@ -26,7 +26,7 @@ WHOLE = {
     "name": "Krug",
     "purchaseprice": Decimal("4.25"),
     "sellingprice": Decimal("9.90"),
-    "subitems": [{"type": 1, "text": "lose"}],
+    "subitems": [{"type": 1, "text": "lose", "subindex": 0, "variant": 0}],
     "taxrate": 19,
     "type": 3,
     "unit": "H87",
