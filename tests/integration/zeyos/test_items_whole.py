@@ -104,7 +104,7 @@ async def test_every_field_is_written_and_read_back(erp: Erp) -> None:
     assert {name: row[name] for name in WHOLE} == WHOLE
     assert (row["extdata"], row["tags"], row["visibility"]) == ({"regal": "7b", "hoehe": Decimal("12.5")}, ["rund", "neu"], 0)
     assert (await erp.ask("GET", path)).json == made.json
-    assert made.json["subitems"] == '[{"type":1,"text":"lose"}]'
+    assert made.json["subitems"] == '[{"type":1,"text":"lose","subindex":0,"variant":0}]'
     assert await erp.list(fields=["ID", "extdata.regal"], filters={"extdata.hoehe": {">": 11}}) == [
         {"ID": row["ID"], "extdata.regal": "7b"}
     ]
