@@ -139,7 +139,7 @@ class CommandType(msgspec.Struct, frozen=True):
     ``streams(command)``: the streams it reads and may write.
     ``complete(command, lookup)``: the command with what only query tables know (where an item stands), before its streams are named.
     What it fills in is no part of what a repeat must match, so a repeat is answered even when that has changed: ``reply`` of such a
-    command rests on ``recorded`` alone, and every such command that is done writes something.
+    command rests on ``recorded`` and on states of streams that its body names without it.
     ``facts(command, lookup)``: what else the decision rests on, read before deciding.
     ``decide(states, command, facts)``: raises DomainError to refuse.
     ``reply(states, command, recorded)``: the answer, from the states after the command; also used when it is repeated later.

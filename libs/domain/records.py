@@ -168,7 +168,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 class Unique(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that no two records of an instance have alike. A record with null in one of them counts only with ``nulls``; one for which
     ``unless`` holds never does. ``blank``: an empty text counts too. ``unordered``: the two halves of the fields may be
-    swapped, (a, b) is the same as (b, a) and (a, 1, b, 2) as (b, 2, a, 1)."""
+    swapped, (a, b) is the same as (b, a) and (a, 1, b, 2) as (b, 2, a, 1).
+    ``shared``: the record of the same service whose values it must not repeat either, of a unique with the same fields."""
 
     fields: tuple[str, ...]
     fold: bool = False
@@ -176,6 +177,7 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True):
     blank: bool = False
     unordered: bool = False
     unless: When | None = None
+    shared: str = ""
 
 
 class RecordType(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,11 +6,12 @@ owns it; other services are told to ``forget``. A family is all ERP records of o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -23,9 +24,12 @@ from libs.domain.fields import INT64_MAX
 from libs.domain.records import TAGS, Field, FieldType, OnDelete, RecordEvents, RecordType, Unique
 from libs.domain.resources import LAST_MODIFIED, OWNER_GROUP, OWNER_USER, Resource
 from libs.records.access import RowRights, access_of
+from libs.records.effects import Also, Effect, Pending, Write, needed
 from libs.records.rendering import row_of
-from libs.records.state import RecordState, aggregate
+from libs.records.state import RecordState, aggregate, named_values
 from libs.records.validate import accept
+
+B = TypeVar("B")
 
 DRAWS_MAX: Final = 100  # IDs that are already taken, one after the other
 TAKEN_ALONG_MAX: Final = 500  # records that one append deletes or changes besides the one it is about
@@ -46,12 +50,13 @@ class FileMade(msgspec.Struct, frozen=True, kw_only=True):
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
     """``id``: one that the client chose; without it the next one is drawn. ``files``: new ones, by field; each becomes a row of
-    ``binfiles`` in the same append."""
+    ``binfiles`` in the same append. ``also``: streams that effects need, looked up."""
 
     values: dict[str, Any]
     id: int | None = None
     drawn: bool = False
     files: dict[str, FileMade] = msgspec.field(default_factory=dict)
+    also: tuple[Also, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any]
     if_match: tuple[str, ...] = ()
     files: dict[str, FileMade] = msgspec.field(default_factory=dict)
+    also: tuple[Also, ...] = ()
 
 
 class Along(msgspec.Struct, frozen=True):
@@ -77,6 +83,7 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     if_match: tuple[str, ...] = ()
     along: tuple[Along, ...] = ()
+    also: tuple[Also, ...] = ()
 
 
 class Forget(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,7 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     ids: tuple[int, ...]
     along: tuple[Along, ...] = ()
+    also: tuple[Also, ...] = ()
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -103,12 +111,14 @@ class Dropped(msgspec.Struct, frozen=True):
 
 class Known(msgspec.Struct, frozen=True):
     """What look-ups say about a write: ``row``: what the row's owners and the rows above it allowed before, ``above``: what those above
-    it would allow afterwards; ``missing``: fields that refer to what is not there, or to what the caller does not see."""
+    it would allow afterwards; ``missing``: fields that refer to what is not there, or to what the caller does not see; ``effects``: what
+    each effect found, by its name."""
 
     access: Access
     above_before: Rights = Rights()
     above: Rights = Rights()
     missing: tuple[str, ...] = ()
+    effects: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 Check = Callable[[Mapping[str, Any]], Iterable[FieldError]]
@@ -134,7 +144,7 @@ class Numbered:
             CommandType(
                 f"{name}.create", Create, self._create_streams, self._create, self._created, "", self._create_facts, self._numbered
             ),
-            CommandType(f"{name}.change", Change, self._change_streams, self._change, self._changed, "", self._change_facts, self._filed),
+            CommandType(f"{name}.change", Change, self._change_streams, self._change, self._changed, "", self._change_facts, self._heard),
             CommandType(
                 f"{name}.delete", Delete, self._delete_streams, self._delete, self._dropped, "", self._change_facts, self._followed
             ),
@@ -147,8 +157,8 @@ class Numbered:
         if command.body.id is None:
             id_ = await self._drawn(command.instance, lookup)
             command = msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, id=id_, drawn=True))
-        found: Command[Create] = await self._filed(command, lookup)
-        return found
+        command = await self._filed(command, lookup)
+        return await self._family.heard(command, lookup, self._making(command))
 
     async def _drawn(self, instance: int, lookup: Lookup) -> int:
         for _ in range(DRAWS_MAX):
@@ -172,7 +182,22 @@ class Numbered:
 
     async def _followed(self, command: Command[Delete], lookup: Lookup) -> Command[Delete]:
         along = await self._family.along(lookup, command.instance, self.type.resource, (_known_id(command.body.id),))
-        return msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, along=along))
+        command = msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, along=along))
+        return await self._family.heard(command, lookup, self._going(command))
+
+    async def _heard(self, command: Command[Change], lookup: Lookup) -> Command[Change]:
+        command = await self._filed(command, lookup)
+        return await self._family.heard(command, lookup, self._changing(command))
+
+    def _making(self, command: Command[Create]) -> tuple[Pending, ...]:
+        assert command.body.id is not None
+        return (Pending(self.type.name, _own_id(command.body.id), command.body.values, new=True),)
+
+    def _changing(self, command: Command[Change]) -> tuple[Pending, ...]:
+        return (Pending(self.type.name, _known_id(command.body.id), command.body.values),)
+
+    def _going(self, command: Command[Delete]) -> tuple[Pending, ...]:
+        return (Pending(self.type.name, _known_id(command.body.id), None), *self._family.pending(command.body.along))
 
     def ref(self, id_: int, *, reads: bool = False) -> StreamRef:
         return StreamRef(self.aggregate, str(id_), reads=reads)
@@ -188,23 +213,26 @@ class Numbered:
 
     def _create_streams(self, command: Command[Create]) -> tuple[StreamRef, ...]:
         assert command.body.id is not None
-        return _distinct([self.ref(_own_id(command.body.id)), *self._referred(command.body.values), *self._new_files(command.body)])
+        return _distinct([self.ref(_own_id(command.body.id)), *self._referred(command.body.values), *self._also(command.body)])
 
     def _change_streams(self, command: Command[Change]) -> tuple[StreamRef, ...]:
-        return _distinct([self.ref(_known_id(command.body.id)), *self._referred(command.body.values), *self._new_files(command.body)])
+        return _distinct([self.ref(_known_id(command.body.id)), *self._referred(command.body.values), *self._also(command.body)])
 
-    def _new_files(self, body: Create | Change) -> list[StreamRef]:
-        return [self._family.files.ref(file.id) for file in body.files.values()]
+    def _also(self, body: Create | Change) -> list[StreamRef]:
+        """The rows of new files, and what effects need."""
+        return [*(self._family.files.ref(file.id) for file in body.files.values()), *self._family.also(body.also)]
 
     def _delete_streams(self, command: Command[Delete]) -> tuple[StreamRef, ...]:
-        return _distinct([self.ref(_known_id(command.body.id)), *self._family.refs(command.body.along)])
+        refs = [self.ref(_known_id(command.body.id)), *self._family.refs(command.body.along), *self._family.also(command.body.also)]
+        return _distinct(refs)
 
     async def _create_facts(self, command: Command[Create], lookup: Lookup) -> Known:
         access = await access_of(lookup, command.principal)
         self._require_module(access)
         rights = RowRights(lookup, self._family.resources, access, command.instance)
         values = {field.name: command.body.values.get(field.name) for field in self.type.fields}
-        return Known(access, Rights(), await self._above(rights, values), await self._missing(rights, command.body.values, values))
+        above, missing = await self._above(rights, values), await self._missing(rights, command.body.values, values)
+        return Known(access, Rights(), above, missing, await self._family.effect_facts(lookup, command.instance, self._making(command)))
 
     async def _change_facts(self, command: Command[Change] | Command[Delete], lookup: Lookup) -> Known:
         access = await access_of(lookup, command.principal)
@@ -219,11 +247,14 @@ class Numbered:
         rights = RowRights(lookup, self._family.resources, access, command.instance)
         before = await self._above(rights, row)
         if isinstance(command.body, Delete):
-            return Known(access, before, before)
+            going = self._going(command)
+            return Known(access, before, before, effects=await self._family.effect_facts(lookup, command.instance, going))
         values = command.body.values
         after = {**row, **values}
         above = await self._above(rights, after) if any(name in values for name in self.type.parents) else before
-        return Known(access, before, above, await self._missing(rights, values, after))
+        missing = await self._missing(rights, values, after)
+        changing = self._changing(command)
+        return Known(access, before, above, missing, await self._family.effect_facts(lookup, command.instance, changing))
 
     @property
     def _naming(self) -> frozenset[str]:
@@ -279,8 +310,10 @@ class Numbered:
         self._require_creator(access, row)
         self._require_row(states, row, command.body.values, known)
         named = {name: value for name, value in accepted.items() if value != self.type.field(name).default}
-        writes = {**self._family.filed(states, self.type, command.body), stream: [self.events.created(**named)]}
-        return Decision(writes, take=self._claims(row))
+        filed = self._family.filed(states, self.type, command.body)
+        decided = Decision({**filed, stream: [self.events.created(**named)]}, take=self.claims(row))
+        write = Write(self.type.name, command.body.id, None, row)
+        return self._family.follow(states, decided, [write], known.effects, command.at)
 
     def _on_create(self, command: Command[Create], access: Access) -> dict[str, Any]:
         fillings = {"now": int(command.at.timestamp()), "user": access.user or None}
@@ -304,21 +337,24 @@ class Numbered:
             raise invalid(*faults)
         row = {**state.values, **changed, "ID": command.body.id}
         self._require_row(states, row, changed, known)
-        before, after = self._claims({**state.values, "ID": state.id}), self._claims(row)
-        return Decision(
+        before, after = self.claims({**state.values, "ID": state.id}), self.claims(row)
+        decided = Decision(
             {**self._family.filed(states, self.type, command.body), stream: [self.events.changed(**changed)]},
             take=tuple(claim for claim in after if claim not in before),
             give_up=tuple(claim for claim in before if claim not in after),
         )
+        write = Write(self.type.name, state.id, {**state.values, "ID": state.id}, row)
+        return self._family.follow(states, decided, [write], known.effects, command.at)
 
     def _delete(self, states: States, command: Command[Delete], known: Known) -> Decision:
         stream, state = self._writable(states, command, known)
-        decided = self._family.taken_along(states, command.body.along)
-        return Decision(
-            {**decided.writes, stream: [self.events.deleted()]},
-            take=decided.take,
-            give_up=(*decided.give_up, *self._claims({**state.values, "ID": state.id})),
+        along = self._family.taken_along(states, command.body.along)
+        before = {**state.values, "ID": state.id}
+        decided = Decision(
+            {**along.writes, stream: [self.events.deleted()]}, take=along.take, give_up=(*along.give_up, *self.claims(before))
         )
+        writes = [Write(self.type.name, state.id, before, None), *self._family.written(states, command.body.along)]
+        return self._family.follow(states, decided, writes, known.effects, command.at)
 
     def _writable(self, states: States, command: Command[Change] | Command[Delete], known: Known) -> tuple[str, RecordState]:
         """What is not seen is not there; what is only seen may not be written."""
@@ -373,7 +409,7 @@ class Numbered:
                 return True
         return False
 
-    def _claims(self, values: Mapping[str, Any]) -> tuple[Claim, ...]:
+    def claims(self, values: Mapping[str, Any]) -> tuple[Claim, ...]:
         """``values`` with the ``ID``."""
         stream = self.aggregate.stream(str(values["ID"]))
         return tuple(claim for unique in self.type.uniques if (claim := _claim(self.type, unique, values, stream)) is not None)
@@ -410,18 +446,41 @@ class Numbered:
         state: RecordState = states[stream]
         if not state.exists:
             return Decision({})
-        before = self._claims({**state.values, "ID": state.id})
+        before = self.claims({**state.values, "ID": state.id})
         if not along.clears:
             return Decision({stream: [self.events.deleted()]}, give_up=before)
         cleared = {name: None for name in along.clears if state.values.get(name) is not None}
         if not cleared:
             return Decision({})
-        after = self._claims({**state.values, **cleared, "ID": state.id})
+        after = self.claims({**state.values, **cleared, "ID": state.id})
         event: Event = self.events.changed(**cleared)
         return Decision(
             {stream: [event]},
             take=tuple(claim for claim in after if claim not in before),
             give_up=tuple(claim for claim in before if claim not in after),
+        )
+
+    def amend(self, states: States, decided: Decision, write: Write | None, id_: int, values: Mapping[str, Any]) -> Decision:
+        """The decision with more of a record changed; ``write``: what it writes there so far. A record that goes, or has gone, stays as
+        it is."""
+        stream = self.aggregate.stream(str(id_))
+        kept: RecordState = needed(states, stream)
+        row = write.after if write is not None else {**kept.values, "ID": id_} if kept.exists else None
+        changed = {name: value for name, value in values.items() if row is not None and row.get(name) != value}
+        if row is None or not changed:
+            return decided
+        written = list(decided.writes.get(stream, ()))
+        if written and isinstance(written[-1], self.events.created | self.events.changed):
+            written[-1] = type(written[-1])(**{**named_values(written[-1]), **changed})
+        else:
+            written.append(self.events.changed(**changed))
+        before, after = set(self.claims(row)), set(self.claims({**row, **changed}))
+        took, gave = set(decided.take), set(decided.give_up)
+        take, give_up = after - before, before - after
+        return Decision(
+            {**decided.writes, stream: written},
+            take=tuple(sorted((took - give_up) | (take - gave))),
+            give_up=tuple(sorted((gave - take) | (give_up - took))),
         )
 
 
@@ -444,7 +503,8 @@ class Seen(Referring, Protocol):
 
 
 class Family:
-    """All ERP records of a service, and ``others`` of it that the ERP sees. ``resources``: those of every service, by name."""
+    """All ERP records of a service, and ``others`` of it that the ERP sees. ``resources``: those of every service, by name; ``effects``:
+    what else follows from writes."""
 
     def __init__(
         self,
@@ -452,6 +512,7 @@ class Family:
         members: Sequence[Numbered],
         resources: Mapping[str, Resource],
         others: Mapping[str, Seen] = MappingProxyType({}),
+        effects: Sequence[Effect] = (),
     ) -> None:
         self.service = service
         self.members = tuple(members)
@@ -459,6 +520,10 @@ class Family:
         self.resources = resources
         self.by_resource: Mapping[str, Numbered] = {member.type.resource: member for member in members}
         self._by_name: Mapping[str, Referring] = {**{member.type.name: member for member in members}, **others}
+        self._changeable = {member.type.name: member for member in members}
+        self._effects = tuple(effects)
+        self._aggregates = {member.type.name: member.aggregate for member in members}
+        self._aggregates |= {tally.name: tally for effect in effects for tally in effect.tallies}
         for member in members:
             member.join(self)
 
@@ -479,7 +544,9 @@ class Family:
         return writes
 
     def commands(self) -> tuple[CommandType, ...]:
-        forget = CommandType("erp.forget", Forget, self._forget_streams, self._forget, self._forgotten, FORGETS, None, self._followed)
+        forget = CommandType(
+            "erp.forget", Forget, self._forget_streams, self._forget, self._forgotten, FORGETS, self._forget_facts, self._followed
+        )
         return (*(command for member in self.members for command in member.commands()), forget)
 
     def referring(self, resource: str) -> Iterable[tuple[Referring, Field]]:
@@ -554,6 +621,61 @@ class Family:
             give_up += decided.give_up
         return Decision(writes, take=tuple(take), give_up=tuple(give_up))
 
+    # effects
+
+    def effects_on(self, record: str) -> tuple[Effect, ...]:
+        return tuple(effect for effect in self._effects if record in effect.hears)
+
+    def pending(self, along: Iterable[Along]) -> tuple[Pending, ...]:
+        return tuple(Pending(one.record, one.id, dict.fromkeys(one.clears) if one.clears else None) for one in along)
+
+    def _hearing(self, pending: Sequence[Pending]) -> Iterator[tuple[Effect, list[Pending]]]:
+        for effect in self._effects:
+            heard = [one for one in pending if one.record in effect.hears]
+            if heard:
+                yield effect, heard
+
+    async def heard(self, command: Command[B], lookup: Lookup, pending: Sequence[Pending]) -> Command[B]:
+        """The command with the streams that effects of these writes need."""
+        also: list[Also] = []
+        for effect, heard in self._hearing(pending):
+            also += await effect.streams(lookup, command.instance, heard)
+        if not also:
+            return command
+        body: Any = command.body
+        return msgspec.structs.replace(command, body=msgspec.structs.replace(body, also=tuple(dict.fromkeys(also))))
+
+    def also(self, also: Iterable[Also]) -> list[StreamRef]:
+        return [StreamRef(self._aggregates[one.aggregate], one.key, reads=one.reads) for one in also]
+
+    async def effect_facts(self, lookup: Lookup, instance: int, pending: Sequence[Pending]) -> Mapping[str, Any]:
+        return {effect.name: await effect.facts(lookup, instance, heard) for effect, heard in self._hearing(pending)}
+
+    def written(self, states: States, along: Iterable[Along]) -> list[Write]:
+        """What a delete takes along, as effects hear of it."""
+        found = []
+        for one in along:
+            if not self.effects_on(one.record):
+                continue
+            state: RecordState = states[f"{one.record}-{one.id}"]
+            if state.exists:
+                before = {**state.values, "ID": state.id}
+                found.append(Write(one.record, state.id, before, {**before, **dict.fromkeys(one.clears)} if one.clears else None))
+        return found
+
+    def follow(self, states: States, decided: Decision, writes: Sequence[Write], facts: Mapping[str, Any], at: datetime) -> Decision:
+        """The decision with what follows from its writes."""
+        by_row = {(write.record, write.id): write for write in writes}
+        for effect in self._effects:
+            heard = [write for write in writes if write.record in effect.hears]
+            if not heard:
+                continue
+            follows = effect.decide(states, heard, facts.get(effect.name), at)
+            for (record, id_), values in follows.changes.items():
+                decided = self._changeable[record].amend(states, decided, by_row.get((record, id_)), id_, values)
+            decided = msgspec.structs.replace(decided, writes={**decided.writes, **follows.events})
+        return decided
+
     def dropped(self, recorded: Sequence[Recorded], first: tuple[str, int] | None = None, along: Iterable[Along] = ()) -> Dropped:
         """``along``: what was to go; others that the ERP sees are known by it alone."""
         rows = [first] if first is not None else []
@@ -572,13 +694,18 @@ class Family:
 
     async def _followed(self, command: Command[Forget], lookup: Lookup) -> Command[Forget]:
         along = await self.along(lookup, command.instance, command.body.resource, command.body.ids)
-        return msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, along=along))
+        command = msgspec.structs.replace(command, body=msgspec.structs.replace(command.body, along=along))
+        return await self.heard(command, lookup, self.pending(along))
 
     def _forget_streams(self, command: Command[Forget]) -> tuple[StreamRef, ...]:
-        return _distinct(self.refs(command.body.along))
+        return _distinct([*self.refs(command.body.along), *self.also(command.body.also)])
 
-    def _forget(self, states: States, command: Command[Forget], _: Any) -> Decision:
-        return self.taken_along(states, command.body.along)
+    async def _forget_facts(self, command: Command[Forget], lookup: Lookup) -> Mapping[str, Any]:
+        return await self.effect_facts(lookup, command.instance, self.pending(command.body.along))
+
+    def _forget(self, states: States, command: Command[Forget], facts: Mapping[str, Any] | None) -> Decision:
+        decided = self.taken_along(states, command.body.along)
+        return self.follow(states, decided, self.written(states, command.body.along), facts or {}, command.at)
 
     def _forgotten(self, _: States, command: Command[Forget], recorded: Sequence[Recorded]) -> Dropped:
         return self.dropped(recorded, along=command.body.along)
@@ -628,7 +755,7 @@ def _claim(record: RecordType, unique: Unique, values: Mapping[str, Any], stream
     value = texts[0] if len(texts) == 1 and texts[0] is not None else msgspec.json.encode(texts).decode()
     if len(value) > CLAIM_MAX_CHARS:
         value = sha256(value.encode()).hexdigest()
-    return Claim(f"{record.name}.{', '.join(unique.fields)}", value, stream)
+    return Claim(f"{unique.shared or record.name}.{', '.join(unique.fields)}", value, stream)
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from libs.domain.records import FieldType, OnDelete, RecordEvents, RecordType
 from libs.eventstore.log import LogUnreachable
 from libs.projections.declare import Projection
 from libs.projections.tables import Statement
+from libs.records.effects import Effect
 from libs.records.engine import Deleted
 from libs.records.numbered import FORGETS, Check, Dropped, Family, Forget, Numbered, Seen
 from libs.records.numbered_tables import numbered_projection
@@ -53,15 +54,16 @@ def erp_parts(
     events: Mapping[str, RecordEvents],
     checks: Mapping[str, Check] | None = None,
     others: Iterable[Seen] = (),
+    effects: Sequence[Effect] = (),
 ) -> ErpParts:
     """``groups``: records that share a projection, by its name; ``events`` and ``checks`` by the record's name; ``others``: what else of
-    this service refers to rows of the ERP."""
+    this service refers to rows of the ERP; ``effects``: what else follows from writes of its records."""
     members = {
         name: [Numbered(record, events[record.name], RESOURCES[record.resource], (checks or {}).get(record.name)) for record in records]
         for name, records in groups.items()
     }
     everyone = [member for group in members.values() for member in group]
-    family = Family(service, everyone, RESOURCES, {other.type.name: other for other in others})
+    family = Family(service, everyone, RESOURCES, {other.type.name: other for other in others}, effects)
     return ErpParts(
         family.commands(),
         tuple(numbered_projection(name, group) for name, group in members.items()),

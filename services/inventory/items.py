@@ -96,11 +96,12 @@ class Items:
     async def _followed(self, command: Command[DeleteItem], lookup: Lookup) -> Command[DeleteItem]:
         command = await _found(command, lookup)
         along = await self._family.along(lookup, command.instance, ITEM.resource, (command.body.id,))
-        return _filled_in(command, along=along)
+        return await self._family.heard(_filled_in(command, along=along), lookup, self._family.pending(along))
 
     def _delete_streams(self, command: Command[DeleteItem]) -> tuple[StreamRef, ...]:
         own = _own(command.body.key)
-        return (*own, *(ref for ref in self._family.refs(command.body.along) if ref.name != own[0].name))
+        more = (*self._family.refs(command.body.along), *self._family.also(command.body.also))
+        return (*own, *(ref for ref in more if ref.name != own[0].name))
 
     def _delete(self, states: States, command: Command[DeleteItem], facts: Facts) -> Decision:
         key = command.body.key
@@ -110,9 +111,10 @@ class Items:
         deleted = _DELETE.decide(states, _as(command, engine.Delete(key=key)), False)
         along = self._family.taken_along(states, [one for one in command.body.along if one.key != key])
         given_up = ARTICLES.claims(states[_stream(key)].values, _stream(key))
-        return Decision(
+        decided = Decision(
             {**deleted.writes, **along.writes}, take=along.take, give_up=(*given_up, *_chosen(command.body.id, key), *along.give_up)
         )
+        return self._family.follow(states, decided, self._family.written(states, command.body.along), {}, command.at)
 
     def _dropped(self, _: States, command: Command[DeleteItem], recorded: Sequence[Recorded]) -> Dropped:
         return self._family.dropped(recorded, (ITEM.resource, command.body.id), command.body.along)
