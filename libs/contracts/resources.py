@@ -7,11 +7,13 @@ from typing import Final
 
 from libs.contracts.auth.applications import APPLICATIONS
 from libs.contracts.auth.users import USERS
+from libs.contracts.billing.settlement import SETTLEMENTS
 from libs.contracts.erp import RECORDS
 from libs.contracts.inventory.items import ITEMS
+from libs.contracts.inventory.stock_levels import STOCK_LEVELS
 from libs.domain.resources import Resource, resource_of
 
 RESOURCES: Final[Mapping[str, Resource]] = {
-    **{resource.name: resource for resource in (APPLICATIONS, ITEMS, USERS)},
+    **{resource.name: resource for resource in (APPLICATIONS, ITEMS, USERS, SETTLEMENTS, STOCK_LEVELS)},
     **{name: resource_of(record) for name, record in RECORDS.items()},
 }

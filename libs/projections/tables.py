@@ -214,12 +214,19 @@ class Tables:
 
     async def position(self, service: str, projections: Sequence[str], instance: int) -> int:
         """How far all of these projections of a service are in its log. What they show afterwards holds every event up to there."""
+        return await self._position(service, "r.projection = any($3::text[])", projections, instance)
+
+    async def position_of(self, service: str, tables: Sequence[str], instance: int) -> int:
+        """The same of the projections that these tables belong to."""
+        return await self._position(service, "r.tables && $3::text[]", tables, instance)
+
+    async def _position(self, service: str, which: str, names: Sequence[str], instance: int) -> int:
         try:
             async with self.lent() as connection:
                 found: int | None = await connection.fetchval(
                     f"select min(coalesce(c.position, 0)) from theke.revisions r left join {service}.checkpoints c on c.instance = $1 "
-                    "and c.projection = r.projection || '_r' || r.active where r.service = $2 and r.projection = any($3::text[])",
-                    instance, service, list(projections),
+                    f"and c.projection = r.projection || '_r' || r.active where r.service = $2 and {which}",
+                    instance, service, list(names),
                 )  # fmt: skip
         except asyncpg.UndefinedTableError:
             raise unavailable("tables_not_ready") from None

@@ -68,7 +68,7 @@ class ResourceReads:
         """Raises ``forbidden``, ``invalid`` for what the query language does not know, ``query_too_costly``."""
         access = await self._access(ask)
         compiled = compile_query(self._resource, _queries.decode(ask.body.query), RESOURCES, access)
-        rows = await _searched(ask, compiled)
+        rows = await searched(ask, compiled)
         _refuse_too_much(compiled.cells, rows)
         for first in range(0, len(rows), PAGE_ROWS):
             yield [_row(compiled.cells, row) for row in rows[first : first + PAGE_ROWS]]
@@ -77,7 +77,7 @@ class ResourceReads:
         """How many rows there are; of a query that does not say so too."""
         access = await self._access(ask)
         asked: Mapping[str, Any] = {**_queries.decode(ask.body.query), "count": True}
-        rows = await _searched(ask, compile_query(self._resource, asked, RESOURCES, access))
+        rows = await searched(ask, compile_query(self._resource, asked, RESOURCES, access))
         return int(rows[0][0])
 
     async def get(self, ask: Ask) -> Found:
@@ -114,7 +114,8 @@ def shown_after(resource: Resource, tables: Tables) -> After:
     return after
 
 
-async def _searched(ask: Ask, compiled: Compiled) -> list[Any]:
+async def searched(ask: Ask, compiled: Compiled) -> list[Any]:
+    """The rows of a query that its caller made up."""
     return await ask.tables.search(
         compiled.statement,
         ask.instance,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from libs.contracts.billing.events import RECORD_EVENTS
-from libs.contracts.billing.records import RECORDS
-from libs.runtime.erp import Forgetting, erp_parts
+from libs.contracts.billing.settlement import SETTLEMENTS
+from libs.runtime.erp import Forgetting
+from libs.runtime.resources import ResourceReads
 from libs.runtime.service import Host, Service
-
-_parts = erp_parts("billing", {"billing": RECORDS}, RECORD_EVENTS)
+from services.billing.records import ERP
 
 
 async def _extend(host: Host) -> None:
-    await Forgetting(host, _parts.family).start()
+    await Forgetting(host, ERP.family).start()
 
 
-SERVICE = Service("billing", commands=_parts.commands, projections=_parts.projections, queries=_parts.queries, extend=_extend)
+SERVICE = Service(
+    "billing",
+    commands=ERP.commands,
+    projections=ERP.projections,
+    queries=(*ERP.queries, *ResourceReads(SETTLEMENTS).queries()),
+    extend=_extend,
+)

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from libs.contracts.crm import apps, calendar, customers, feed, mail, marketing, notes, relations, work
-from libs.contracts.crm.events import RECORD_EVENTS
-from libs.runtime.erp import Forgetting, erp_parts
+from libs.runtime.erp import Forgetting
 from libs.runtime.service import Host, Service
 from services.crm.files import Sweeping
-
-GROUPS: Final = {
-    "customers": customers.RECORDS,
-    "work": work.RECORDS,
-    "calendar": calendar.RECORDS,
-    "marketing": marketing.RECORDS,
-    "mail": mail.RECORDS,
-    "notes": notes.RECORDS,
-    "feed": feed.RECORDS,
-    "relations": relations.RECORDS,
-    "apps": apps.RECORDS,
-}
-_parts = erp_parts("crm", GROUPS, RECORD_EVENTS)
+from services.crm.monitor import Monitor
+from services.crm.occurrences import OCCURRENCES
+from services.crm.records import ERP, NOTE
 
 
 async def _extend(host: Host) -> None:
-    await Forgetting(host, _parts.family).start()
+    await Forgetting(host, ERP.family).start()
+    await Monitor(host, NOTE).start()
     await Sweeping(host).start()
 
 
-SERVICE = Service("crm", commands=_parts.commands, projections=_parts.projections, queries=_parts.queries, extend=_extend)
+SERVICE = Service("crm", commands=(*ERP.commands, NOTE), projections=ERP.projections, queries=(*ERP.queries, OCCURRENCES), extend=_extend)

@@ -149,7 +149,7 @@ COUPON_CODE: Final = RecordType(
         ref("transaction", "transactions"),
         number("value", low=0),
     ),
-    uniques=(Unique(fields=("code",), unless=When("flag", (2,))),),
+    uniques=(Unique(fields=("code",), unless=When("flag", (2,)), shared="coupon"),),  # a promotion's code is none of these
     rules=(Ordered("datefrom", "dateto"),),
 )  # fmt: skip
 

@@ -30,3 +30,4 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "config": ("get",),
     "settings": ("get",),
 }
+OURS: Final[Mapping[str, tuple[str, ...]]] = {"settlements": READ, "stocklevels": READ}  # what Theke shows beyond that API

@@ -13,21 +13,21 @@ from libs.contracts.inventory.items import ITEM, STORED
 from libs.contracts.resources import RESOURCES
 from libs.domain.records import RecordType
 from services.gateway.dikas.call import Route
-from services.gateway.zeyos import auth, authorize, config, oauth, rows
-from services.gateway.zeyos.operations import KINDS, OPERATIONS
+from services.gateway.zeyos import auth, authorize, calendar, config, oauth, rows
+from services.gateway.zeyos.operations import KINDS, OPERATIONS, OURS
 from services.gateway.zeyos.plain import not_here, refused
 
 WRITTEN: Final[Mapping[str, RecordType]] = {**RECORDS, ITEM.resource: ITEM}
 
 
 def _routes_of(name: str) -> tuple[Route, ...]:
-    """Those of a resource that the published API has."""
-    methods = {KINDS[kind] for kind in OPERATIONS[name]}
+    """Those of a resource that the published API has, or that are Theke's own."""
+    methods = {KINDS[kind] for kind in {**OURS, **OPERATIONS}[name]}
     return tuple(route for route in rows.routes(RESOURCES[name], WRITTEN.get(name)) if route.method in methods)
 
 
 _ROWS: Final = tuple(route for name in sorted(RESOURCES) for route in _routes_of(name))
-ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *oauth.ROUTES, *authorize.ROUTES, *config.ROUTES, *_ROWS)
+ROUTES: Final[tuple[Route, ...]] = (*auth.ROUTES, *oauth.ROUTES, *authorize.ROUTES, *config.ROUTES, *calendar.ROUTES, *_ROWS)
 # how refusals call what a record claims for itself under another name
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {ITEM.resource: {stored: name for name, stored in STORED.items()}}
 _OURS: Final = re.compile(r"/(?P<instance>[A-Za-z0-9_-]{1,64})/(?:api|auth|oauth2)/v1(?:/.*)?")
