@@ -205,7 +205,8 @@ async def test_summaries_leave_connections_for_short_reads(filled: Any, monkeypa
 async def test_a_long_list_comes_in_pieces_and_keeps_nobody_waiting(filled: Any) -> None:
     connection, tables = filled
     count = PAGE_ROWS * 2 + 3
-    insert = "insert into pos.table_groups_r2 (instance, key, id, name) select 9, 'g' || n, n, 'n' from generate_series($1::int, $2::int) n"
+    groups = await tables._resolve(connection, "{pos.table_groups}", [("pos", "table_groups")])  # whichever revision is active
+    insert = f"insert into {groups} (instance, key, id, name) select 9, 'g' || n, n, 'n' from generate_series($1::int, $2::int) n"
     await connection.execute(insert, 1, count)
     statement = Statement("select g.id from {pos.table_groups} g where g.instance = $1 and g.id > $2 order by g.id limit $3")
     seen = [row["id"] async for rows in tables.stream(statement, 9, by="id") for row in rows]
@@ -222,7 +223,8 @@ async def test_a_long_list_comes_in_pieces_and_keeps_nobody_waiting(filled: Any)
 @pytest.mark.parametrize("rows", [PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1])
 async def test_a_list_at_the_edge_of_a_piece_is_whole(filled: Any, rows: int) -> None:
     connection, tables = filled
-    insert = "insert into pos.table_groups_r2 (instance, key, id, name) select 9, 'g' || n, n, 'n' from generate_series(1, $1::int) n"
+    groups = await tables._resolve(connection, "{pos.table_groups}", [("pos", "table_groups")])  # whichever revision is active
+    insert = f"insert into {groups} (instance, key, id, name) select 9, 'g' || n, n, 'n' from generate_series(1, $1::int) n"
     await connection.execute(insert, rows)
     statement = Statement("select g.id from {pos.table_groups} g where g.instance = $1 and g.id > $2 order by g.id limit $3")
     assert sum([len(piece) async for piece in tables.stream(statement, 9, by="id")]) == rows

@@ -120,8 +120,8 @@ async def test_lists_of_single_values(erp: Desk) -> None:
     assert "'attachments[1]'" in await erp.create("messages", 400, subject="m", attachments=["a", "b\0"])
     assert "'attachments[1]'" in await erp.create("messages", 400, subject="m", attachments=["a", "b" * 2_000])
     assert "'attachments'" in await erp.create("messages", 400, subject="m", attachments=5)
-    items = await erp.rows("items", limit=1)
-    base = {"item": items[0]["ID"], "amount": 1}
+    item = await erp.create("items", name="Gerät", type=1)  # with serial numbers
+    base = {"item": item["ID"], "amount": 1}
     moved = await erp.create("stocktransactions", **base, serials=["S1"], subtransactions="[1, 9223372036854775807]")
     assert (moved["serials"], moved["subtransactions"]) == (["S1"], [1, 2**63 - 1])
     for wrong in ([1, 2**63], ["x"], [None], [1.5]):
