@@ -362,7 +362,6 @@ The ZeyOS dialect, below `/{{instance}}/`. Bodies are JSON or forms, rows are JS
 
 **{built} of {all} operations are answered**{missing}. Besides, `/{{instance}}/auth/v1/` answers
 `login`, `logout` and who one is, and `/{{instance}}/oauth2/v1/` answers `token`, `revoke`, `introspect`, `userinfo` and `authorize`.
-CSV export is not there yet: asked for in a list, it is refused with 400.
 
 {operations}
 Who sees a row: everybody with the permission if it has no owner, unless the user is flagged `nopublic`; otherwise its `owneruser` and
@@ -407,7 +406,7 @@ def _query_limits() -> Iterable[tuple[str, str]]:
         ("sort keys", compile.SORT_MAX),
         ("conditions and groups", conditions.CONDITIONS_MAX),
         ("groups within groups", conditions.GROUP_DEPTH_MAX),
-        ("values of an `IN`", conditions.IN_MAX),
+        ("values in all lists (`IN`) of a query", conditions.VALUES_MAX),
         ("patterns (`~`, `~~` and their kin)", conditions.PATTERNS_MAX),
         ("characters of a pattern", conditions.PATTERN_MAX_CHARS),
         ("characters of a value", values.VALUE_MAX_CHARS),

@@ -6,8 +6,10 @@ Isolation between instances is enforced here: a statement in which a named table
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -28,6 +30,11 @@ SUMMARIES_AT_ONCE_MAX = 2  # so that statements which read much leave connection
 SUMMARY_WAITS_MAX_S = 3.0
 SEARCH_TIMEOUT_MS = 2_000  # of a statement that a caller made up
 SEARCHES_AT_ONCE_MAX = 2  # of those that may take so long
+EXPORTS_AT_ONCE_MAX = 2  # of a process
+EXPORT_STEP_TIMEOUT_MS = 15_000  # until the first rows are there, and between pieces
+EXPORT_ANSWER_WITHIN_S = 18.0  # of a server that is there: the step's time and a margin
+EXPORT_WITHIN_S = 600.0  # as long as it may keep a snapshot
+EXPORT_PIECE_ROWS = 1_000
 PAGE_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
 NUL = "\x00"
@@ -37,6 +44,27 @@ _TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
 _ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
 _BY_ITSELF = re.compile(r"\b\w+\.\w+_r\d+\b")  # a revision's own table
 _registered: list[Statement] = []
+
+
+async def _turn(places: asyncio.Semaphore) -> None:
+    """Raises ``unavailable`` if none gets free."""
+    try:
+        async with asyncio.timeout(SUMMARY_WAITS_MAX_S):
+            await places.acquire()
+    except TimeoutError:
+        raise unavailable("overloaded", 1.0) from None
+
+
+class _Regexes:
+    """Regular expressions that are tried before a statement runs: where no row is looked at, a wrong one would pass. ``path``: of the one
+    that is tried."""
+
+    def __init__(self) -> None:
+        self.path = ""
+
+    async def try_out(self, connection: asyncpg.Connection, regexes: Sequence[tuple[str, str]]) -> None:
+        for self.path, regex in regexes:
+            await connection.fetchval("select '' ~ $1::text", regex)
 
 
 class Unguarded(ValueError):
@@ -83,6 +111,7 @@ class Tables:
         self._kept = Kept(self)
         self._summaries = asyncio.Semaphore(SUMMARIES_AT_ONCE_MAX)
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE_MAX)
+        self._exports = asyncio.Semaphore(EXPORTS_AT_ONCE_MAX)
 
     async def open(self) -> None:
         self._connections = Connections(
@@ -90,14 +119,17 @@ class Tables:
             most=CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_S,
             begun=self.forget_revisions,  # the server may have crashed, and tables may not have caught up yet
-            server_settings={
-                "application_name": f"theke {self._service} reads",
-                "statement_timeout": str(QUERY_TIMEOUT_MS),
-                "default_transaction_read_only": "on",
-                "jit": "off",
-            },
+            server_settings=self._session("reads", QUERY_TIMEOUT_MS),
         )
         await self._connections.open()
+
+    def _session(self, purpose: str, timeout_ms: int) -> dict[str, str]:
+        return {
+            "application_name": f"theke {self._service} {purpose}",
+            "statement_timeout": str(timeout_ms),
+            "default_transaction_read_only": "on",
+            "jit": "off",
+        }
 
     async def close(self) -> None:
         if self._connections is not None:
@@ -151,11 +183,7 @@ class Tables:
         """All rows of a statement that gives few but reads many. Raises ``unavailable`` if its turn does not come.
 
         It is planned for its arguments every time: a plan kept for any of them would take a year for a handful of rows."""
-        try:
-            async with asyncio.timeout(SUMMARY_WAITS_MAX_S):
-                await self._summaries.acquire()
-        except TimeoutError:
-            raise unavailable("overloaded", 1.0) from None
+        await _turn(self._summaries)
         try:
             return await self._read(statement, instance, arguments, planned_anew=True)
         finally:
@@ -168,11 +196,7 @@ class Tables:
         it runs; ``costly``: few of these at once. Raises ``invalid`` naming a bad expression, ``query_too_costly``, ``unavailable``."""
         if not costly:
             return await self._searched(statement, instance, arguments, regexes)
-        try:
-            async with asyncio.timeout(SUMMARY_WAITS_MAX_S):
-                await self._searches.acquire()
-        except TimeoutError:
-            raise unavailable("overloaded", 1.0) from None
+        await _turn(self._searches)
         try:
             return await self._searched(statement, instance, arguments, regexes)
         finally:
@@ -181,25 +205,57 @@ class Tables:
     async def _searched(
         self, statement: Statement, instance: int, arguments: Sequence[Any], regexes: Sequence[tuple[str, str]]
     ) -> list[Any]:
-        path = ""
-        try:
+        with self._told(SEARCH_TIMEOUT_MS) as place:
             async with self.lent() as connection, connection.transaction():
                 await connection.execute(f"set local statement_timeout = {SEARCH_TIMEOUT_MS:d}")
-                for named, regex in regexes:  # where no row is looked at, a wrong one would pass
-                    path = named
-                    await connection.fetchval("select '' ~ $1::text", regex)
+                await place.try_out(connection, regexes)
                 text = await self._resolve(connection, statement.text, statement.tables)
                 rows: list[Any] = await connection.fetch(text, instance, *arguments)
-                return rows
+        return rows
+
+    @contextlib.contextmanager
+    def _told(self, timeout_ms: int) -> Iterator[_Regexes]:
+        """What can go wrong with a statement that a caller made up, in our words."""
+        regexes = _Regexes()
+        try:
+            yield regexes
         except asyncpg.InvalidRegularExpressionError:
-            raise invalid(FieldError(path, "bad_pattern")) from None
+            raise invalid(FieldError(regexes.path, "bad_pattern")) from None
         except (asyncpg.QueryCanceledError, asyncpg.StatementTooComplexError):
-            raise DomainError(Kind.INVALID, "query_too_costly", {"max": SEARCH_TIMEOUT_MS}) from None
+            raise DomainError(Kind.INVALID, "query_too_costly", {"max": timeout_ms}) from None
         except asyncpg.UndefinedTableError:
             self.forget_revisions()
             raise unavailable("tables_not_ready") from None
         except LOST as error:
             raise unavailable("read_database_unreachable") from error
+
+    async def export(
+        self, statement: Statement, instance: int, *arguments: Any, regexes: Sequence[tuple[str, str]] = ()
+    ) -> AsyncGenerator[list[Any], None]:
+        """All rows of a statement that a caller made up, however many, in pieces of EXPORT_PIECE_ROWS and as they were at one moment.
+        Raises as ``search`` does, ``unavailable`` if its turn does not come or EXPORT_WITHIN_S are over.
+
+        The one read that holds a connection and a snapshot between its pieces: rows that change meanwhile must not show twice or not at
+        all. The connection is its own, so whoever takes the pieces slowly keeps nobody waiting but the next export."""
+        await _turn(self._exports)
+        ends = time.monotonic() + EXPORT_WITHIN_S
+        connection = None
+        try:
+            with self._told(EXPORT_STEP_TIMEOUT_MS) as place:
+                session = self._session("export", EXPORT_STEP_TIMEOUT_MS)
+                connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=session)
+                await connection.transaction(isolation="repeatable_read", readonly=True).start()
+                await place.try_out(connection, regexes)
+                text = await self._resolve(connection, statement.text, statement.tables)
+                cursor = await connection.cursor(text, instance, *arguments)
+                while rows := await cursor.fetch(EXPORT_PIECE_ROWS, timeout=EXPORT_ANSWER_WITHIN_S):
+                    yield rows
+                    if time.monotonic() > ends:
+                        raise unavailable("timeout")
+        finally:
+            if connection is not None:
+                connection.terminate()
+            self._exports.release()
 
     async def stream(self, statement: Statement, instance: int, *arguments: Any, by: str, first: Any = 0) -> AsyncIterator[list[Any]]:
         """Rows in pieces of PAGE_ROWS, however many there are. The statement orders by its column ``by``; its last two parameters are

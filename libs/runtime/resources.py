@@ -1,8 +1,10 @@
-"""What a service offers for a resource: the queries ``<resource>.list``, ``.count`` and ``.get``. Rows are JSON, ready to be written."""
+"""What a service offers for a resource: the queries ``<resource>.list``, ``.export``, ``.count`` and ``.get``. Answers are ready to be
+written: a list is the bytes of a JSON array, an export those of a CSV file, in pieces of which only very long rows have several."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,11 +16,11 @@ from libs.domain.decider import Command
 from libs.domain.errors import DomainError, Kind, not_found, unavailable
 from libs.domain.fields import INT64_MAX
 from libs.domain.resources import Resource
-from libs.projections.tables import PAGE_ROWS, Tables
+from libs.projections.tables import Tables
 from libs.records.access import access_of, require_read
 from libs.records.numbered import Written
-from libs.records.query.compile import Cell, Compiled, compile_query, compile_row
-from libs.records.rendering import encode_row, shown
+from libs.records.query.answers import array_pieces, csv_lines, cut, object_of
+from libs.records.query.compile import Compiled, compile_query, compile_row
 from libs.runtime.dispatcher import After
 from libs.runtime.service import Ask, Query
 
@@ -60,6 +62,7 @@ class ResourceReads:
         name = self._resource.name
         return (
             Query(f"{name}.list", Asked, self.listed, stream=True),
+            Query(f"{name}.export", Asked, self.exported, stream=True),
             Query(f"{name}.count", Asked, self.count),
             Query(f"{name}.get", ById, self.get),
         )
@@ -70,8 +73,23 @@ class ResourceReads:
         compiled = compile_query(self._resource, _queries.decode(ask.body.query), RESOURCES, access)
         rows = await searched(ask, compiled)
         _refuse_too_much(compiled.cells, rows)
-        for first in range(0, len(rows), PAGE_ROWS):
-            yield [_row(compiled.cells, row) for row in rows[first : first + PAGE_ROWS]]
+        for piece in array_pieces(compiled.cells, rows):
+            yield [piece]
+
+    async def exported(self, ask: Ask) -> AsyncIterator[list[bytes]]:
+        """Raises as ``listed`` does; ``forbidden`` for all but administrators."""
+        access = await self._access(ask)
+        if not access.admin:
+            raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "Admin"})
+        compiled = compile_query(self._resource, {**_queries.decode(ask.body.query), "export": True}, RESOURCES, access)
+        head = csv_lines([compiled.names])
+        found = ask.tables.export(compiled.statement, ask.instance, *compiled.arguments, regexes=_regexes(compiled))
+        async with aclosing(found) as pieces:
+            async for rows in pieces:
+                yield cut(head + csv_lines(rows))
+                head = b""
+        if head:
+            yield [head]
 
     async def count(self, ask: Ask) -> int:
         """How many rows there are; of a query that does not say so too."""
@@ -90,7 +108,7 @@ class ResourceReads:
         if row is None:
             raise not_found("row_not_found", id=str(body.id)[:20])
         _refuse_too_much(compiled.cells, [row], 3)
-        return Found(row["key"], row["id"], row["version"], _row(compiled.cells, row, 3))
+        return Found(row["key"], row["id"], row["version"], object_of(compiled.cells, row[3:]))
 
     async def _access(self, ask: Ask) -> Access:
         access = await access_of(ask.tables, ask.principal)
@@ -106,7 +124,7 @@ def shown_after(resource: Resource, tables: Tables) -> After:
         compiled = compile_row(resource, answer.id, {}, RESOURCES)
         row = await tables.fetch_one(compiled.statement, command.instance, *compiled.arguments)
         if row is not None and row["version"] >= answer.version:
-            return Written(answer.id, row["version"], _row(compiled.cells, row, 3))
+            return Written(answer.id, row["version"], object_of(compiled.cells, row[3:]))
         if row is None and await tables.rows(f"{resource.table}_gone", command.instance, [str(answer.id)], ("id",), "id"):
             raise DomainError(Kind.GONE, "row_gone", {"id": str(answer.id)})
         raise unavailable("tables_not_ready")
@@ -117,12 +135,8 @@ def shown_after(resource: Resource, tables: Tables) -> After:
 async def searched(ask: Ask, compiled: Compiled) -> list[Any]:
     """The rows of a query that its caller made up."""
     return await ask.tables.search(
-        compiled.statement,
-        ask.instance,
-        *compiled.arguments,
-        regexes=[(pattern.path, pattern.text) for pattern in compiled.patterns if pattern.text],
-        costly=compiled.costly,
-    )
+        compiled.statement, ask.instance, *compiled.arguments, regexes=_regexes(compiled), costly=compiled.costly
+    )  # fmt: skip
 
 
 def _refuse_too_much(cells: tuple[Cell, ...], rows: Sequence[Any], first: int = 0) -> None:
@@ -133,5 +147,5 @@ def _refuse_too_much(cells: tuple[Cell, ...], rows: Sequence[Any], first: int = 
         raise DomainError(Kind.TOO_LARGE, "expanded_too_large", {"max": EXPANDED_MAX_BYTES})
 
 
-def _row(cells: tuple[Cell, ...], row: Any, first: int = 0) -> bytes:
-    return encode_row({cell.name: shown(cell.column, row[first + ix], expanded=cell.expanded) for ix, cell in enumerate(cells)})
+def _regexes(compiled: Compiled) -> list[tuple[str, str]]:
+    return [(pattern.path, pattern.text) for pattern in compiled.patterns if pattern.text]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,8 +26,9 @@ FIELDS_MAX: Final = 100
 SORT_MAX: Final = 10
 ALIAS_MAX_CHARS: Final = 100
 TRUE: Final = (True, 1, "1", "true")
-EXTRAS: Final = ("extdata", "tags")  # what rows may show besides their columns
+EXTRAS: Final = {"extdata": "{}", "tags": "[]"}  # what rows may show besides their columns, and how none are shown
 EXTENDED: Final = "extdata."  # how what clients keep with a row is named
+NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 NO_RESOURCES: Final[Mapping[str, Resource]] = {}
 
 
@@ -41,13 +42,15 @@ class Cell(msgspec.Struct, frozen=True):
 
 class Compiled(msgspec.Struct, frozen=True):
     """``arguments`` are those from $2 on; ``cells``: what each column of a row is; ``patterns``: the filters with patterns, regular
-    expressions among them are to be tried first; ``costly``: it reads every text there is."""
+    expressions among them are to be tried first; ``costly``: it reads every text there is; ``exports``: all rows are wanted, every cell as
+    its text."""
 
     statement: Statement
     arguments: tuple[Any, ...]
     cells: tuple[Cell, ...]
     patterns: tuple[Pattern, ...] = ()
     costly: bool = False
+    exports: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,6 +59,11 @@ class Compiled(msgspec.Struct, frozen=True):
 
 def is_count(asked: Mapping[str, Any]) -> bool:
     return _truthy(asked.get("count"))
+
+
+def is_export(asked: Mapping[str, Any]) -> bool:
+    """A query that counts exports nothing."""
+    return _truthy(asked.get("export")) and not is_count(asked)
 
 
 def compile_query(
@@ -73,6 +81,9 @@ def compile_row(
     return _Compiler(resource, asked, resources, access).row(id_)
 
 
+Sort = tuple[tuple[Place, str], ...]
+
+
 class _Compiler:
     def __init__(self, resource: Resource, asked: Mapping[str, Any], resources: Mapping[str, Resource], access: Access) -> None:
         self._resource = resource
@@ -81,28 +92,27 @@ class _Compiler:
         self._access = access
         self._faults: list[FieldError] = []
         self._joins: dict[str, Join] = {}
+        self._places: dict[str, Place | None] = {}
         self._conditions = Conditions(self._find, self._faults)
 
     def compiled(self) -> Compiled:
-        distinct, counts = _truthy(self._asked.get("distinct")), is_count(self._asked)
-        if _truthy(self._asked.get("export")):
-            self._faults.append(FieldError("export", "not_offered"))
+        distinct, counts, exports = _truthy(self._asked.get("distinct")), is_count(self._asked), is_export(self._asked)
         fields = {} if counts and not distinct else self._fields()
-        expanded = frozenset() if counts else self._expanded(fields)
+        expanded = frozenset() if counts or exports else self._expanded()
         fields = _with_contents(fields, expanded)
         sort = () if counts else self._sort(fields, distinct)
         where = self._where()
-        bounds = "" if counts else self._bounds()
+        bounds = "" if counts else self._bounds(exports)
         if self._faults:
             raise invalid(*self._faults)
-        text = self._text(fields, sort, where, bounds, distinct=distinct, counts=counts)
+        text = self._text(fields, where, distinct=distinct, counts=counts, exports=exports, tail=(sort, bounds))
         made = self._conditions
         cells = (Cell("count", COUNT),) if counts else _cells(fields, expanded)
-        return Compiled(statement(text), tuple(made.arguments), cells, tuple(made.patterns), made.costly)
+        return Compiled(statement(text), tuple(made.arguments), cells, tuple(made.patterns), made.costly, exports)
 
     def row(self, id_: int) -> Compiled:
         fields = self._fields()
-        expanded = self._expanded(fields)
+        expanded = self._expanded()
         fields = _with_contents(fields, expanded)
         if self._faults:
             raise invalid(*self._faults)
@@ -112,17 +122,18 @@ class _Compiler:
         text = f"select t.id, t.version, {key} as key, {columns} from {self._tables()} where t.instance = $1 and t.id = {id_is} and {seen}"
         return Compiled(statement(text), tuple(self._conditions.arguments), _cells(fields, expanded))
 
-    def _text(
-        self, fields: Mapping[str, Place], sort: tuple[tuple[Place, str], ...], where: str, bounds: str, *, distinct: bool, counts: bool
-    ) -> str:
-        tail = f"{self._tables()} where t.instance = $1 and ({where})"
+    def _text(self, fields: Mapping[str, Place], where: str, *, distinct: bool, counts: bool, exports: bool, tail: tuple[Sort, str]) -> str:
+        sort, bounds = tail
+        source = f"{self._tables()} where t.instance = $1 and ({where})"
+        cell = "({})::text" if exports else "{}"
         if not distinct:
-            columns = "count(*)" if counts else ", ".join(f"{place.sql} as c{ix}" for ix, place in enumerate(fields.values()))
-            return f"select {columns} from {tail}{_ordered((place.order, way) for place, way in sort)}{bounds}"
+            columns = "count(*)" if counts else ", ".join(f"{cell.format(place.sql)} as c{ix}" for ix, place in enumerate(fields.values()))
+            return f"select {columns} from {source}{_ordered((place.order, way) for place, way in sort)}{bounds}"
         places = list(fields.values())
         inner = ", ".join(f"{place.sql} as c{ix}, {place.order} as o{ix}" for ix, place in enumerate(places))
         columns = ", ".join(f"r.c{ix}" for ix in range(len(places)))
-        rows = f"select {columns} from (select {inner} from {tail}) r group by {columns}"
+        cells = ", ".join(cell.format(f"r.c{ix}") for ix in range(len(places)))
+        rows = f"select {cells} from (select {inner} from {source}) r group by {columns}"
         if counts:
             return f"select count(*) from ({rows}) n"
         return rows + _ordered((f"min(r.o{places.index(place)})", way) for place, way in sort) + bounds
@@ -133,32 +144,38 @@ class _Compiler:
     # what is named
 
     def _find(self, path: str) -> Place | None:
+        """The same for the same path, so that names in it are parameters once."""
+        if path not in self._places:
+            self._places[path] = self._located(path)
+        return self._places[path]
+
+    def _located(self, path: str) -> Place | None:
         name, dot, further = path.partition(".")
         if not dot:
-            return _place(self._resource.column(name), "t")
+            return _place(self._resource.column(name), "t", path)
         if path.startswith(EXTENDED) and self._resource.extdata:
-            return self._extended(further)
+            return self._extended("t", further, path)
         join = self._resource.joins.get(name)
         other = self._resources.get(join.resource) if join else None
-        column = other.column(further) if other is not None else None
-        if join is None or column is None:
+        if join is None or other is None:
             return None
-        self._joins[name] = join
-        place = _sure(_place(column, alias := f"j_{name}"))
-        if column.sql == f"@.{column.sql[2:]}" and column.sql[2:].isidentifier():
-            return place
-        there = f"(case when {alias}.instance is not null then {{}} end)"  # an expression may make something of no row
-        return msgspec.structs.replace(place, sql=there.format(place.sql), order=there.format(place.order))
+        alias = f"j_{name}"
+        if further.startswith(EXTENDED) and other.extdata:
+            place = self._extended(alias, further[len(EXTENDED) :], path)
+        else:
+            place = _there(_place(other.column(further), alias, path), alias)
+        if place is not None:
+            self._joins[name] = join
+        return place
 
-    def _extended(self, name: str) -> Place | None:
+    def _extended(self, alias: str, name: str, path: str) -> Place | None:
         """What a client keeps with a row, by a name that is its own: a text, and a number if it was written as one."""
         if not 0 < len(name) <= ALIAS_MAX_CHARS or not name.isprintable():
             return None
         parameter = self._conditions.parameter(name, "text")
-        sql = f"(t.extdata ->> {parameter})"
-        number = f"(case when jsonb_typeof(t.extdata -> {parameter}) = 'number' then {sql}::numeric end)"
-        column = Column(name=f"{EXTENDED}{name}", type=ColumnType.TEXT, sql=sql)
-        return Place(column, sql, f'{sql} collate "C"', number)
+        sql = f"({alias}.extdata ->> {parameter})"
+        number = f"(case when jsonb_typeof({alias}.extdata -> {parameter}) = 'number' then {sql}::numeric end)"
+        return Place(Column(name=path, type=ColumnType.TEXT, sql=sql), sql, f'{sql} collate "C"', path, number)
 
     def _tables(self) -> str:
         """What the caller may not see of another resource is as if there were no row."""
@@ -180,16 +197,17 @@ class _Compiler:
     def _fields(self) -> dict[str, Place]:
         """What is shown; the last are those that a query wants besides its columns."""
         found = self._selected()
-        for extra in EXTRAS:
-            if _truthy(self._asked.get(extra)) and extra not in found and getattr(self._resource, extra):
-                column = Column(name=extra, type=ColumnType.JSON, sql=f"@.{extra}")
-                found[extra] = _sure(_place(column, "t"))
+        named = _listed(self._asked.get("expand")) or ()
+        for extra, nothing in EXTRAS.items():
+            if (_truthy(self._asked.get(extra)) or extra in named) and extra not in found and getattr(self._resource, extra):
+                column = Column(name=extra, type=ColumnType.JSON, sql=f"coalesce(@.{extra}, '{nothing}')")
+                found[extra] = _sure(_place(column, "t", extra))
         return found
 
     def _selected(self) -> dict[str, Place]:
         asked = self._asked.get("fields")
         if asked is None or asked in ([], {}):
-            return {column.name: _sure(_place(column, "t")) for column in self._resource.columns}
+            return {column.name: _sure(_place(column, "t", column.name)) for column in self._resource.columns}
         if isinstance(asked, str):
             asked = [asked]
         if not isinstance(asked, Mapping | list | tuple):
@@ -207,11 +225,10 @@ class _Compiler:
                 found[name] = place
         return found
 
-    def _sort(self, fields: Mapping[str, Place], distinct: bool) -> tuple[tuple[Place, str], ...]:
+    def _sort(self, fields: Mapping[str, Place], distinct: bool) -> Sort:
         """The id decides between equals; between distinct rows the rest of the row does."""
-        asked = self._asked.get("sort") or []
-        asked = [asked] if isinstance(asked, str) else list(asked.values()) if isinstance(asked, Mapping) else asked
-        if not isinstance(asked, list | tuple):
+        asked = _listed(self._asked.get("sort"))
+        if asked is None:
             self._faults.append(FieldError("sort", "expected_list"))
             return ()
         if len(asked) > SORT_MAX:
@@ -226,7 +243,7 @@ class _Compiler:
                 self._faults.append(FieldError(shown(bare), "not_comparable"))
             elif place is not None:
                 found.append((place, "desc" if path.startswith("-") else "asc"))
-        last = list(fields.values()) if distinct else [_sure(_place(self._resource.columns[0], "t"))]
+        last = list(fields.values()) if distinct else [_sure(_place(self._resource.columns[0], "t", self._resource.columns[0].name))]
         return (*found, *((place, "asc") for place in last))
 
     # what is wanted
@@ -234,7 +251,7 @@ class _Compiler:
     def _where(self) -> str:
         conditions = self._conditions
         parts = [self._visible(self._resource, "t")]
-        parts += [conditions.compile(asked, name) for name in ("filter", "filters") if (asked := self._asked.get(name)) not in (None, [])]
+        parts += [conditions.compile(asked, name) for name in ("filter", "filters") if (asked := self._asked.get(name)) not in NOTHING]
         parts += self._search()
         return " and ".join(f"({part})" for part in parts) or "true"
 
@@ -258,11 +275,12 @@ class _Compiler:
         self._conditions.costly = True
         return [f"{self._resource.search.replace('@', 't')} like all({self._conditions.parameter(patterns, 'text[]')})"]
 
-    def _bounds(self) -> str:
-        limit = self._whole("limit", LIMIT, 1)
+    def _bounds(self, exports: bool) -> str:
+        """An export has all rows unless it says how many."""
+        limit = self._whole("limit", INT64_MAX if exports else LIMIT, 1)
         offset = self._whole("offset", 0, 0)
         parameter = self._conditions.parameter
-        return f" limit {parameter(min(limit, LIMIT_MAX), 'bigint')} offset {parameter(offset, 'bigint')}"
+        return f" limit {parameter(limit if exports else min(limit, LIMIT_MAX), 'bigint')} offset {parameter(offset, 'bigint')}"
 
     def _whole(self, name: str, otherwise: int, least: int) -> int:
         asked = self._asked.get(name)
@@ -279,22 +297,21 @@ class _Compiler:
             return otherwise
         return number
 
-    def _expanded(self, fields: Mapping[str, Place]) -> frozenset[str]:
-        """The columns that show what they hold; they may be named by their paths too."""
-        asked = self._asked.get("expand") or []
-        asked = [asked] if isinstance(asked, str) else list(asked.values()) if isinstance(asked, Mapping) else asked
-        if not isinstance(asked, list | tuple) or len(asked) > FIELDS_MAX:
+    def _expanded(self) -> frozenset[str]:
+        """The paths of columns that show what they hold."""
+        asked = _listed(self._asked.get("expand"))
+        if asked is None or len(asked) > FIELDS_MAX:
             self._faults.append(FieldError("expand", "expected_list"))
             return frozenset()
         expanded = set()
         for name in asked:
-            column = self._resource.column(name) if isinstance(name, str) else None
-            if name in EXTRAS:
+            if isinstance(name, str) and name in EXTRAS:
                 continue
-            if column is None or not column.expandable:
+            place = self._find(name) if isinstance(name, str) else None
+            if place is None or not place.column.expandable:
                 self._faults.append(FieldError(shown(str(name)), "unknown_field"))
             else:
-                expanded.add(name)
+                expanded.add(place.path)
         return frozenset(expanded)
 
 
@@ -302,7 +319,7 @@ COUNT: Final = Column(name="count", type=ColumnType.INTEGER, sql="")
 
 
 def _cells(fields: Mapping[str, Place], expanded: Iterable[str]) -> tuple[Cell, ...]:
-    return tuple(Cell(name, place.column, place.column.name in expanded) for name, place in fields.items())
+    return tuple(Cell(name, place.column, place.path in expanded) for name, place in fields.items())
 
 
 def _with_contents(fields: Mapping[str, Place], expanded: Iterable[str]) -> dict[str, Place]:
@@ -310,7 +327,7 @@ def _with_contents(fields: Mapping[str, Place], expanded: Iterable[str]) -> dict
     the row sees its files."""
     found = dict(fields)
     for ix, (name, place) in enumerate(fields.items()):
-        if place.column.file and place.column.name in expanded:
+        if place.column.file and place.path in expanded:
             kept = f"from {{crm.binfiles}} f{ix} where f{ix}.instance = $1 and f{ix}.id = {place.sql}"
             found[name] = msgspec.structs.replace(place, sql=f"(select f{ix}.sha256 || ':' || f{ix}.size {kept})")
     return found
@@ -320,12 +337,32 @@ def _truthy(value: Any) -> bool:
     return not isinstance(value, Mapping | list | tuple) and value in TRUE
 
 
-def _place(column: Column | None, alias: str) -> Place | None:
+def _listed(asked: Any) -> Sequence[Any] | None:
+    """One or many, as JSON or a form has them; None if it is neither."""
+    if asked is None or asked == "" or asked == {}:
+        return ()
+    if isinstance(asked, str):
+        return [asked]
+    if isinstance(asked, Mapping):
+        return list(asked.values())
+    return asked if isinstance(asked, list | tuple) else None
+
+
+def _place(column: Column | None, alias: str, path: str) -> Place | None:
     if column is None:
         return None
     sql = column.sql.replace("@", alias)
-    collated = ' collate "C"' if column.type is ColumnType.TEXT else ""
-    return Place(column, sql, column.order.replace("@", alias) or sql + collated)
+    as_text = f"({sql})::text" if column.type is ColumnType.JSON else sql
+    collated = ' collate "C"' if column.type in (ColumnType.TEXT, ColumnType.JSON) else ""
+    return Place(column, sql, column.order.replace("@", alias) or as_text + collated, path)
+
+
+def _there(place: Place | None, alias: str) -> Place | None:
+    """Of a joined row: an expression may make something of no row."""
+    if place is None or place.sql.removeprefix(f"{alias}.").isidentifier():
+        return place
+    there = f"(case when {alias}.instance is not null then {{}} end)"
+    return msgspec.structs.replace(place, sql=there.format(place.sql), order=there.format(place.order))
 
 
 def _sure(place: Place | None) -> Place:

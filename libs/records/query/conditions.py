@@ -16,14 +16,15 @@ from libs.records.wanted import Wrong
 
 CONDITIONS_MAX: Final = 200
 GROUP_DEPTH_MAX: Final = 12
-IN_MAX: Final = 1_000
+VALUES_MAX: Final = 10_000  # in all the lists of a query: as many rows as one has
+VALUES_EASY: Final = 1_000
 PATTERN_MAX_CHARS: Final = 200
 PATTERNS_MAX: Final = 10  # of a query
 PATH_SHOWN_CHARS: Final = 100
 
 COMPARISONS: Final = {"=": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
-MEMBERSHIPS: Final = {"IN": "= any", "!IN": "<> all"}
+MEMBERSHIPS: Final = frozenset({"IN", "!IN"})
 REGEXES: Final = frozenset({"~", "~*", "!~", "!~*"})
 LIKES: Final = frozenset({"~~", "~~*", "!~~", "!~~*"})
 GROUPS: Final = frozenset({"AND", "OR", "NOT"})
@@ -31,12 +32,13 @@ NUMBER: Final = Column(name="", type=ColumnType.NUMBER, sql="")
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A column where a statement has it: ``sql`` is its value, ``order`` what it sorts by; ``number``: its value as a number, of a text
-    that may be one."""
+    """A column where a statement has it: ``sql`` is its value, ``order`` what it sorts by, ``path`` how a query calls it; ``number``: its
+    value as a number, of a text that may be one."""
 
     column: Column
     sql: str
     order: str
+    path: str = ""
     number: str = ""
 
 
@@ -58,6 +60,7 @@ class Conditions:
         self.patterns: list[Pattern] = []
         self.costly = False
         self._count = 0
+        self._values = 0
 
     def parameter(self, value: Any, type_: str) -> str:
         self.arguments.append(value)
@@ -119,8 +122,11 @@ class Conditions:
             return f"{place.sql} is {'' if operator == '=' else 'not '}null"
         if place.column.type is ColumnType.JSON:
             raise Wrong("not_comparable")
-        if place.number and isinstance(operand, int | float | Decimal) and not isinstance(operand, bool):
-            return f"{place.number} {COMPARISONS[operator]} {self.parameter(value_of(NUMBER, operand), 'numeric')}"
+        if place.number and _is_number(operand):
+            compared = f"{place.number} {COMPARISONS[operator]} {self.parameter(value_of(NUMBER, operand), 'numeric')}"
+            if operator in ORDERINGS:
+                return compared
+            return f"coalesce({compared}, {place.sql} {COMPARISONS[operator]} {self.parameter(str(operand), 'text')})"
         value = self.parameter(value_of(place.column, operand), POSTGRES[place.column.type])
         collated = ' collate "C"' if operator in ORDERINGS and place.column.type is ColumnType.TEXT else ""
         return f"{place.sql}{collated} {COMPARISONS[operator]} {value}"
@@ -132,15 +138,21 @@ class Conditions:
             raise Wrong("expected_list")
         if place.column.type is ColumnType.JSON:
             raise Wrong("not_comparable")
-        if len(operand) > IN_MAX:
-            raise Wrong("too_many", max=IN_MAX)
+        self._values += len(operand)
+        if self._values > VALUES_MAX:
+            raise Wrong("too_many", max=VALUES_MAX)
+        self.costly = self.costly or len(operand) > VALUES_EASY
         values = [None if one is None else value_of(place.column, one) for one in operand]
-        return f"{place.sql} {MEMBERSHIPS[operator]}({self.parameter(values, POSTGRES[place.column.type] + '[]')})"
+        test = f"{place.sql} = any({self.parameter(values, POSTGRES[place.column.type] + '[]')})"
+        numbers = [value_of(NUMBER, one) for one in operand if _is_number(one)] if place.number else []
+        if numbers:
+            test = f"(case when {place.number} = any({self.parameter(numbers, 'numeric[]')}) then true else {test} end)"
+        return f"not ({test})" if operator == "!IN" else test
 
     def _match(self, place: Place, path: str, operator: str, operand: Any) -> str:
         if operand is None:
             raise Wrong("null_has_no_order", operator=operator)
-        if place.column.type is ColumnType.JSON:
+        if place.column.type is ColumnType.JSON or place.column.file:
             raise Wrong("not_comparable")
         pattern = value_of(Column(name="", type=ColumnType.TEXT, sql=""), operand)
         if len(pattern) > PATTERN_MAX_CHARS:
@@ -164,6 +176,10 @@ def _is_group(value: Any) -> bool:
     if not isinstance(value, list | tuple) or len(value) < 2 or not isinstance(value[0], str):
         return False
     return value[0].upper() in GROUPS and all(isinstance(operand, Mapping | list | tuple) for operand in value[1:])
+
+
+def _is_number(operand: Any) -> bool:
+    return isinstance(operand, int | float | Decimal) and not isinstance(operand, bool)
 
 
 def _as_text(place: Place) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import web
 
@@ -17,6 +17,8 @@ FORM_FIELDS_MAX: Final = 5_000
 FORM_DEPTH_MAX: Final = 32
 FORM_JSON: Final = ("fields", "filter", "filters", "sort", "expand")  # whose value in a form may be JSON
 NAME_MAX_CHARS: Final = 500
+LIST_PARAMETERS: Final = (*FORM_JSON, "query", "limit", "offset", "count", "distinct", "export", "extdata", "tags")
+_PARAMETER: Final = re.compile(rf"(?:{'|'.join(LIST_PARAMETERS)})(?:\[|=|$)")
 _STEPS: Final = re.compile(r"\[([^\[\]]*)\]")
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
@@ -27,9 +29,17 @@ async def read(request: web.Request) -> dict[str, Any]:
     if not raw.strip():
         return {}
     found = _form(raw) if request.content_type == FORM else bodies.plain(raw)
+    if found == []:  # as PHP writes an object without anything in it
+        return {}
     if not isinstance(found, dict):
         raise invalid(FieldError("", "expected_object"))
     return found
+
+
+async def asked(request: web.Request) -> dict[str, Any]:
+    """What is asked of a list: its query string is a form too, and the body counts before it. What is no parameter of a list is ignored."""
+    named = "&".join(pair for pair in request.rel_url.raw_query_string.split("&") if _PARAMETER.match(unquote_plus(pair)))
+    return {**_form(named.encode()), **await read(request)}
 
 
 async def _raw(request: web.Request) -> bytes:

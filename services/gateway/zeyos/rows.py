@@ -12,7 +12,7 @@ from libs.domain.etags import etag
 from libs.domain.records import RecordType
 from libs.domain.resources import Resource
 from libs.records.numbered import Change, Create, Delete, Dropped
-from libs.records.query.compile import is_count
+from libs.records.query.compile import is_count, is_export
 from libs.records.query.conditions import shown
 from libs.runtime.resources import Asked, ById, Found
 from services.gateway import limits
@@ -20,7 +20,7 @@ from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route
 from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH
 from services.gateway.zeyos import bodies, uploads
-from services.gateway.zeyos.serve import Json, Rows
+from services.gateway.zeyos.serve import CSV, Body, Json
 from services.gateway.zeyos.values import id_of, values_of
 
 _ID: Final = re.compile(r"[0-9]{1,19}")
@@ -29,13 +29,15 @@ YES: Final = ("1", "true")
 EXPANDED_MAX: Final = 50
 
 
-async def list_rows(call: Call, resource: Resource) -> Rows | Json:
-    """Those that a query finds, or with `count` how many."""
-    asked = {**call.request.query, **await bodies.read(call.request)}
+async def list_rows(call: Call, resource: Resource) -> Body | Json:
+    """Those that a query finds, with `count` how many, with `export` all as CSV (administrators only)."""
+    asked = await bodies.asked(call.request)
     query = Asked(_queries.encode(asked))
     if is_count(asked):
         return Json(b'{"count":%d}' % await call.query(resource.service, f"{resource.name}.count", query, int))
-    return Rows(call.stream(resource.service, f"{resource.name}.list", query, bytes))
+    if is_export(asked):
+        return Body(call.stream(resource.service, f"{resource.name}.export", query, bytes), CSV, f"{resource.name}.csv")
+    return Body(call.stream(resource.service, f"{resource.name}.list", query, bytes))
 
 
 def asked_id(call: Call) -> int:
@@ -96,7 +98,7 @@ def tagged(call: Call, resource: Resource, id_: int, version: int, row: bytes, s
 def routes(resource: Resource, record: RecordType | None) -> tuple[Route, ...]:
     """Without a record, or if no client writes it, rows are only read."""
 
-    async def listed(call: Call) -> Rows | Json:
+    async def listed(call: Call) -> Body | Json:
         return await list_rows(call, resource)
 
     async def got(call: Call) -> Json:
@@ -105,7 +107,7 @@ def routes(resource: Resource, record: RecordType | None) -> tuple[Route, ...]:
     every, one = f"/{{instance}}/api/v1/{resource.name}", f"/{{instance}}/api/v1/{resource.name}/{{ID}}"
     reads = f"{resource.service}.{resource.name}"
     found = (
-        Route("POST", every, resource.name, listed, asks=(f"{reads}.list", f"{reads}.count")),
+        Route("POST", every, resource.name, listed, asks=(f"{reads}.list", f"{reads}.export", f"{reads}.count")),
         Route("GET", one, resource.name, got, asks=(f"{reads}.get",), params=(IF_NONE_MATCH,)),
     )
     if record is None or record.write is None:

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 COOKIE: Final = "ZEYOSID"
 OAUTH: Final = "oauth2"  # the section that refuses in JSON
 JSON: Final = "application/json; charset=utf-8"
+CSV: Final = "text/csv; charset=utf-8"
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES: Final = frozenset({"PUT", "PATCH", "DELETE"})  # POST only asks
 
@@ -48,10 +49,12 @@ class Page(msgspec.Struct, frozen=True):
     headers: dict[str, str]
 
 
-class Rows(msgspec.Struct, frozen=True):
-    """A list, row by row as JSON."""
+class Body(msgspec.Struct, frozen=True):
+    """An answer as it comes, in pieces of bytes; ``file``: the name under which a browser saves it."""
 
     pieces: Any
+    type: str = JSON
+    file: str = ""
 
 
 class Server:
@@ -91,10 +94,10 @@ class Server:
                 raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
             call.principal = await self._identities.identify_at(instance, token, write=route.method in _WRITES)
         found = await route.handler(call)
-        if isinstance(found, Rows):
-            return await _listed(call, found.pieces)
         if isinstance(found, Page):
             return web.Response(status=found.status, body=found.body, headers={**_headers(call), **found.headers})
+        if isinstance(found, Body):
+            return await _streamed(call, found, found.pieces)
         answered = _answered(call, found)
         if answered.status == 200 and (parts := contents.parts_of(found.body))[1:]:
             return await _with_contents(call, parts)
@@ -128,19 +131,24 @@ def _answered(call: Call, answer: Json) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, headers={**_headers(call), "Content-Type": JSON})
 
 
-async def _listed(call: Call, pieces: AsyncIterator[list[bytes]]) -> web.StreamResponse:
-    """The first piece is asked for before the status is sent, so a refusal still has its own."""
+async def _streamed(call: Call, body: Body, pieces: AsyncIterator[list[bytes]]) -> web.StreamResponse:
+    """The first piece is asked for before the status is sent, so a refusal still has its own; what is in one piece is sent whole."""
+    headers = {**_headers(call), "Content-Type": body.type}
+    if body.file:
+        headers["Content-Disposition"] = f'attachment; filename="{body.file}"'
     async with contextlib.aclosing(pieces):  # type: ignore[type-var]  # routes say iterator, all of them are generators
-        first = contents.parts_of(b"[" + b",".join(await anext(pieces, [])))
+        first = contents.parts_of(b"".join(await anext(pieces, [])))
         await contents.require_kept(call.blobs, call.principal.instance, first)
+        second: list[bytes] | None = await anext(pieces, None)
 
-        async def rest() -> AsyncIterator[contents.Parts]:
+        async def parts() -> AsyncIterator[contents.Parts]:
             yield first
+            if second is not None:
+                yield contents.parts_of(b"".join(second))
             async for piece in pieces:
-                yield contents.parts_of(b"," + b",".join(piece))
-            yield (b"]",)
+                yield contents.parts_of(b"".join(piece))
 
-        return await _streamed(call, rest())
+        return await _written(call, parts(), headers, contents.length_of(first) if second is None else None)
 
 
 async def _with_contents(call: Call, parts: contents.Parts) -> web.StreamResponse:
@@ -149,12 +157,12 @@ async def _with_contents(call: Call, parts: contents.Parts) -> web.StreamRespons
     async def whole() -> AsyncIterator[contents.Parts]:
         yield parts
 
-    return await _streamed(call, whole(), contents.length_of(parts))
+    return await _written(call, whole(), {**_headers(call), "Content-Type": JSON}, contents.length_of(parts))
 
 
-async def _streamed(call: Call, pieces: AsyncIterator[contents.Parts], length: int | None = None) -> web.StreamResponse:
+async def _written(call: Call, pieces: AsyncIterator[contents.Parts], headers: dict[str, str], length: int | None) -> web.StreamResponse:
     """``length``: of the whole answer in bytes, if it is known."""
-    response = web.StreamResponse(headers={**_headers(call), "Content-Type": JSON})
+    response = web.StreamResponse(headers=headers)
     response.content_length = length
     await response.prepare(call.request)
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from libs.domain.errors import DomainError
+from libs.projections import tables
 from libs.projections.tables import SEARCH_TIMEOUT_MS, Tables
 from libs.records.query.compile import compile_query, is_count
-from libs.records.query.conditions import IN_MAX
+from libs.records.query.conditions import VALUES_MAX
 from libs.records.wanted import fold
 from libs.runtime.databases import create_database, drop_database, on_database
 from tests.integration.records.things import MAKERS, ROWS, SCHEMA, SHOP, THINGS, answer, queries, rows_of
@@ -47,6 +49,14 @@ class Shop:
         rows = await self._tables.search(compiled.statement, instance, *compiled.arguments, regexes=regexes, costly=compiled.costly)
         return rows[0][0] if is_count(asked) else [dict(zip(compiled.names, row, strict=True)) for row in rows]
 
+    def export(self, instance: int, asked: Mapping[str, Any]) -> AsyncGenerator[list[Any], None]:
+        compiled = compile_query(THINGS, {**asked, "export": True}, SHOP)
+        regexes = [(pattern.path, pattern.text) for pattern in compiled.patterns if pattern.text]
+        return self._tables.export(compiled.statement, instance, *compiled.arguments, regexes=regexes)
+
+    async def clear(self, instance: int) -> None:
+        await self._connection.execute("delete from shop.things_r1 where instance = $1", instance)
+
     async def refusal(self, asked: Mapping[str, Any], instance: int = 0) -> DomainError:
         with pytest.raises(DomainError) as refused:
             await self.ask(instance, asked)
@@ -61,10 +71,10 @@ async def shop(postgres_dsn: str) -> AsyncIterator[Shop]:
     dsn = on_database(postgres_dsn, "query_shop")
     connection = await asyncpg.connect(dsn)
     await connection.execute(SCHEMA)
-    tables = Tables(dsn, "shop")
-    await tables.open()
-    yield Shop(connection, tables)
-    await tables.close()
+    reads = Tables(dsn, "shop")
+    await reads.open()
+    yield Shop(connection, reads)
+    await reads.close()
     await connection.close()
     await drop_database(admin, "query_shop")
     await admin.close()
@@ -130,4 +140,59 @@ async def test_a_bad_pattern_is_named_though_no_row_is_looked_at(shop: Shop) -> 
 
 async def test_the_longest_list_that_is_taken_is_answered(shop: Shop) -> None:
     here = await shop.stock([thing(count=1)])
-    assert await ids(shop, here, filters={"count": {"IN": list(range(IN_MAX))}}) == [1]
+    assert await ids(shop, here, filters={"count": {"IN": list(range(VALUES_MAX))}}) == [1]
+
+
+# --- exports ------------------------------------------------------------------------------------------------------------------
+
+
+async def exported(shop: Shop, instance: int, **asked: Any) -> list[list[str]]:
+    found = shop.export(instance, {"fields": ["ID"], **asked})
+    async with aclosing(found) as pieces:
+        return [[row[0] for row in rows] async for rows in pieces]
+
+
+async def test_an_export_shows_one_moment_however_slowly_it_is_taken(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "EXPORT_PIECE_ROWS", 20)
+    here = await shop.stock([thing(name=str(ix)) for ix in range(50)])
+    async with aclosing(shop.export(here, {"fields": ["ID", "name"], "sort": ["-ID"]})) as pieces:
+        taken = [tuple(row) for row in await anext(pieces)]
+        await shop.clear(here)
+        assert await shop.ask(here, {"count": True}) == 0
+        async for rows in pieces:
+            taken += [tuple(row) for row in rows]
+    assert taken == [(str(ix), str(ix - 1)) for ix in range(50, 0, -1)]
+
+
+async def test_few_exports_run_at_once_and_one_that_is_left_makes_room(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "EXPORT_PIECE_ROWS", 1)
+    monkeypatch.setattr(tables, "SUMMARY_WAITS_MAX_S", 0.1)
+    here = await shop.stock([thing(), thing()])
+    running = [shop.export(here, {"fields": ["ID"]}) for _ in range(tables.EXPORTS_AT_ONCE_MAX)]
+    for export in running:
+        await anext(export)
+    with pytest.raises(DomainError) as refused:
+        await exported(shop, here)
+    assert (refused.value.reason, refused.value.retry_after_s) == ("overloaded", 1.0)
+    assert await shop.ask(here, {"count": True}) == 2
+    for export in running:
+        await export.aclose()
+    assert await exported(shop, here) == [["1"], ["2"]]
+
+
+async def test_an_export_has_its_time(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "EXPORT_PIECE_ROWS", 1)
+    monkeypatch.setattr(tables, "EXPORT_WITHIN_S", 0.0)
+    here = await shop.stock([thing(), thing()])
+    with pytest.raises(DomainError) as refused:
+        await exported(shop, here)
+    assert refused.value.reason == "timeout"
+
+
+async def test_an_export_is_refused_as_a_list_is(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = await shop.stock([thing(name="a" * 1_001)])
+    for pattern, reason in (("(", "invalid_fields"), (r"^(a*)(a*)(a*)(a*)\1\2\3\4$", "query_too_costly")):
+        monkeypatch.setattr(tables, "EXPORT_STEP_TIMEOUT_MS", 300)
+        with pytest.raises(DomainError) as refused:
+            await exported(shop, here, filters={"name": {"~": pattern}})
+        assert refused.value.reason == reason

@@ -13,7 +13,7 @@ from libs.contracts.inventory.items import ITEMS
 from libs.contracts.resources import RESOURCES
 from libs.domain.errors import DomainError
 from libs.records.query.compile import FIELDS_MAX, SORT_MAX, compile_query
-from libs.records.query.conditions import CONDITIONS_MAX, GROUP_DEPTH_MAX, IN_MAX, PATTERNS_MAX
+from libs.records.query.conditions import CONDITIONS_MAX, GROUP_DEPTH_MAX, PATTERNS_MAX, VALUES_MAX
 
 HOSTILE = "Xx'\";--$1 {inventory.articles} t"
 ANYTHING = st.recursive(
@@ -68,7 +68,7 @@ def test_aliases_name_rows_and_never_reach_the_statement() -> None:
     [
         ({"fields": ["ID"] * (FIELDS_MAX + 1)}, {"fields": "too_many"}),
         ({"sort": ["ID"] * (SORT_MAX + 1)}, {"sort": "too_many"}),
-        ({"filters": {"ID": {"IN": [1] * (IN_MAX + 1)}}}, {"ID": "too_many"}),
+        ({"filters": {"ID": {"IN": [1] * (VALUES_MAX + 1)}}}, {"ID": "too_many"}),
         ({"filters": [["AND", *[{"ID": 1}] * (CONDITIONS_MAX + 1)]][0]}, {"ID": "too_many"}),
         ({"filters": {"1": ["AND", *[{"name": {"~": "a"}}] * (PATTERNS_MAX + 1)]}}, {"name": "too_many_patterns"}),
         ({"query": "a " * 11}, {"query": "too_many"}),
