@@ -25,6 +25,8 @@ UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 SQL_WORDS: Final = frozenset({"default", "from", "group", "index", "key", "order", "position", "to", "user", "version"})
 
 
+# fields that a search falls back on
+TELLING: Final = ("name", "identifier", "email", "sender", "text", "description")
 # what every row of an ERP record has beside its fields
 ROW_COLUMNS: Final = ("id", "version", "position", "lastmodified")
 
@@ -188,7 +190,8 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     Of ERP records: ``resource`` is their name there, their key is their ID, and rights are those of the ERP. ``read``, ``write``: any of
     these permissions suffices, the latter for writing; none means everybody, ``write`` None that no client writes. ``creator_writes``:
     only who made a row writes it. ``parents``: the references whose rows decide who sees and writes a row, all of them or with
-    ``any_parent`` the one that is set. ``tags``, ``extdata``: clients may put those on a row. ``stamped``: it shows when it changed."""
+    ``any_parent`` the one that is set. ``tags``, ``extdata``: clients may put those on a row. ``stamped``: it shows when it changed.
+    ``unsearched``: of which rows a search finds none."""
 
     name: str
     service: str
@@ -208,6 +211,7 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[str, ...] = ()
     any_parent: bool = False
     uniques: tuple[Unique, ...] = ()
+    unsearched: When | None = None
     rules: tuple[Rule, ...] = ()
     tags: bool = False
     extdata: bool = False
@@ -218,6 +222,14 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True):
         """All fields of its events: those declared unless they are secret, and what clients may put on any row of this type."""
         kept = tuple(field for field in self.fields if not field.secret)
         return (*kept, *((EXTDATA,) if self.extdata else ()), *((TAGS,) if self.tags else ()))
+
+    @property
+    def searched(self) -> tuple[Field, ...]:
+        """What a search looks at: the fields declared so; of an ERP record without any, those that say what a row is about."""
+        found = tuple(field for field in self.fields if field.searchable)
+        if found or not self.resource:
+            return found
+        return tuple(field for field in self.fields if field.name in TELLING and field.type is FieldType.TEXT and not field.choices)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ class ColumnType(StrEnum):
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """``sql``: an expression over its row, in which ``@`` stands for the row's alias; ``order``: another one that it sorts by;
     ``field``: the record's field that a write goes to (empty: it is only read); ``choices``: what an integer may be, with its name;
-    ``expandable``: asked for by name in ``expand`` it is shown as what it holds: JSON that is a text otherwise, the content of a file
-    (``file``) whose ID it is otherwise."""
+    ``searched``: its text is part of what its resource searches; ``expandable``: asked for by name in ``expand`` it is shown as what it
+    holds: JSON that is a text otherwise, the content of a file (``file``) whose ID it is otherwise."""
 
     name: str
     type: ColumnType
@@ -31,6 +31,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     field: str = ""
     choices: Mapping[int, str] = msgspec.field(default_factory=dict)
     doc: str = ""
+    searched: bool = False
     expandable: bool = False
     as_text: bool = False
     file: bool = False
@@ -93,7 +94,8 @@ TYPES: Mapping[FieldType, ColumnType] = {
 def resource_of(record: RecordType) -> Resource:
     """An ERP record as clients see it: its ID, then everything by name."""
     fields = {field.name: field for field in record.fields if not field.hidden}
-    columns = {name: _column(field) for name, field in fields.items()}
+    found_by = () if record.unsearched is not None else tuple(field.name for field in record.searched if field.type is FieldType.TEXT)
+    columns = {name: _column(field, searched=name in found_by) for name, field in fields.items()}
     if record.stamped:
         columns[LAST_MODIFIED] = Column(
             name=LAST_MODIFIED, type=ColumnType.TIME, sql="@.lastmodified", doc="when it was changed; only read"
@@ -106,9 +108,9 @@ def resource_of(record: RecordType) -> Resource:
         joins={
             name: Join(resource=field.refers, on=f"@.id = t.{field.column}")
             for name, field in fields.items()
-            if field.type is FieldType.ID and field.refers and not field.file
+            if field.type is FieldType.ID and field.refers
         },
-        search="@.search_text" if any(field.searchable for field in record.fields) else "",
+        search="@.search_text" if record.searched else "",
         read=record.read,
         owner_user=OWNER_USER if OWNER_USER in fields else "",
         owner_group=OWNER_GROUP if OWNER_GROUP in fields else "",
@@ -119,7 +121,7 @@ def resource_of(record: RecordType) -> Resource:
     )
 
 
-def _column(field: Field) -> Column:
+def _column(field: Field, *, searched: bool) -> Column:
     return Column(
         name=field.name,
         type=ColumnType.TIME if field.moment else TYPES[field.type],
@@ -128,6 +130,7 @@ def _column(field: Field) -> Column:
         field=field.name,
         choices=dict(field.choice_names),
         doc=field.doc,
+        searched=searched,
         expandable=field.type in (FieldType.LIST, FieldType.JSON) or field.file,
         as_text=field.as_text,
         file=field.file,

@@ -22,13 +22,14 @@ Handler = Callable[[Rows, Recorded], None]
 class Table(msgspec.Struct, frozen=True):
     """A query table: ``columns`` map names to Postgres types, ``key`` names the key columns, ``indexes`` are column lists (an entry
     may be an expression); each index begins with the instance. ``remembered``: so many rows written last stay with the projector,
-    because handlers soon read them again."""
+    because handlers soon read them again. ``searched``: columns in which any part of a text is looked for."""
 
     name: str
     columns: Mapping[str, str]
     key: tuple[str, ...] = ("key",)
     indexes: tuple[tuple[str, ...], ...] = ()
     remembered: int = 0
+    searched: tuple[str, ...] = ()
 
 
 class Projection(msgspec.Struct):

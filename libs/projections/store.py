@@ -8,9 +8,12 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import structlog
 
 from libs.projections.declare import Key, Projection, Table
 from libs.projections.rows import Row
+
+log = structlog.get_logger(__name__)
 
 # Unlogged, so a crash of the server empties it: tables are written without waiting for the disk and may have lost their last rows
 # then. Nobody reads them until their projector has caught up and signs them in again.
@@ -22,6 +25,8 @@ create unlogged table if not exists theke.revisions (
 
 
 STATISTICS_SINCE = 18  # version of Postgres
+TRIGRAMS, WITH_INSTANCE = "pg_trgm", "btree_gin"
+PENDING_KB = 256  # what an index has not sorted in yet, and every search reads
 
 
 class CheckpointMoved(Exception):
@@ -38,12 +43,26 @@ async def prepare(connection: asyncpg.Connection, service: str, projections: Ite
             f"create table if not exists {service}.checkpoints (projection text not null, instance int not null, "
             "position bigint not null, held text, primary key (projection, instance)) with (fillfactor = 50)"
         )
+        extensions = await _extend(connection)
         for projection in projections:
             for table in projection.tables:
-                await _create(connection, service, projection.revision, table)
+                await _create(connection, service, projection.revision, table, extensions)
 
 
-async def _create(connection: asyncpg.Connection, service: str, revision: int, table: Table) -> None:
+async def _extend(connection: asyncpg.Connection) -> frozenset[str]:
+    """Which of the extensions for parts of texts there are. Without them lists are right all the same, only slower in large tables."""
+    rows = await connection.fetch("select name from pg_available_extensions where name = any($1::text[])", [TRIGRAMS, WITH_INSTANCE])
+    try:
+        async with connection.transaction():
+            for row in rows:
+                await connection.execute(f"create extension if not exists {row['name']} with schema public")
+    except asyncpg.InsufficientPrivilegeError:
+        log.warning("texts are searched without an index: this user may not create extensions", database="read")
+        return frozenset()
+    return frozenset(row["name"] for row in rows)
+
+
+async def _create(connection: asyncpg.Connection, service: str, revision: int, table: Table, extensions: frozenset[str]) -> None:
     name = f"{table.name}_r{revision}"
     columns = ", ".join(f"{column} {type_}" for column, type_ in table.columns.items())
     await connection.execute(
@@ -51,6 +70,12 @@ async def _create(connection: asyncpg.Connection, service: str, revision: int, t
     )
     for number, index in enumerate(table.indexes):
         await connection.execute(f"create index if not exists {name}_{number} on {service}.{name} (instance, {', '.join(index)})")
+    for column in table.searched if TRIGRAMS in extensions else ():
+        instance = "instance, " if WITH_INSTANCE in extensions else ""
+        await connection.execute(
+            f"create index if not exists {name}_{column} on {service}.{name} using gin ({instance}{column} public.gin_trgm_ops) "
+            f"with (gin_pending_list_limit = {PENDING_KB:d})"
+        )
     await _tell_planner(connection, service, name)
 
 

@@ -57,8 +57,8 @@ def compile_listing(record: RecordType, listing: Listing) -> Compiled:
         arguments.append(value)
         conditions.append(condition.format(f"${len(arguments) + 1}"))
 
-    if words := search_patterns(listing.search, faults):
-        add("t.search_text like all({}::text[])", words)
+    for word in search_patterns(listing.search, faults):
+        add("t.search_text like {}", word)
     for name, text in listing.filters.items():
         _filter(record, name, text, add, faults)
     order = order_of(listing.sort, _columns(record), "t.id", faults)

@@ -23,7 +23,7 @@ SYSTEM_COLUMNS: Final = {
     LAST_MODIFIED: "bigint",
     "search_text": "text",
 }
-LAYOUT: Final = 1  # raised with every change to what the engine itself keeps: all these tables are then built anew
+LAYOUT: Final = 2  # raised with every change to what the engine itself keeps: all these tables are then built anew
 
 
 def numbered_projection(name: str, members: Sequence[Numbered]) -> Projection:
@@ -41,7 +41,14 @@ def _table(member: Numbered) -> Table:
     columns |= {f"{field.column}_order": "text" for field in record.fields if _ordered(field)}
     columns |= {"extdata": "jsonb"} if record.extdata else {}  # a text otherwise
     references = tuple((field.column,) for field in record.fields if field.type is FieldType.ID and not field.file)
-    return Table(record.table, columns, key=("id",), indexes=(*references, *record.indexes))
+    return Table(
+        record.table, columns, key=("id",), indexes=(*references, *record.indexes), searched=("search_text",) if record.searched else ()
+    )
+
+
+def _words(listed: str) -> str:
+    """A list as its table has it, without its brackets."""
+    return " ".join(map(str, msgspec.json.decode(listed)))
 
 
 def _ordered(field: Any) -> bool:
@@ -52,7 +59,7 @@ def _handle(made: Projection, member: Numbered) -> None:
     record, events = member.type, member.events
     columns = {field.name: field.column for field in record.kept}
     lists = {field.name for field in record.kept if field.type is FieldType.LIST}
-    searched = [field.column for field in record.fields if field.searchable]
+    searched = [field.column for field in record.searched]
     ordered = [field.column for field in record.fields if _ordered(field)]
     blank = {field.name: field.default for field in record.kept}
     prefix = len(record.name) + 1
@@ -64,8 +71,11 @@ def _handle(made: Projection, member: Numbered) -> None:
         }
 
     def findable(row: dict[str, Any]) -> dict[str, Any]:
-        folded = {column: fold(str(row[column])) for column in searched if row.get(column) is not None}
-        return {"search_text": "\n".join(folded.values()), **{f"{column}_order": folded.get(column) for column in ordered}}
+        texts = {column: row[column] for column in searched if row.get(column) is not None}
+        folded = {column: fold(_words(text) if column in lists else str(text)) for column, text in texts.items()}
+        hidden = record.unsearched is not None and record.unsearched.holds({name: row.get(column) for name, column in columns.items()})
+        search_text = "" if hidden else "\n".join(folded.values())
+        return {"search_text": search_text, **{f"{column}_order": folded.get(column) for column in ordered}}
 
     def touched(event: Recorded) -> list[tuple[str, Key]]:
         return [(record.table, (int(event.stream[prefix:]),))]

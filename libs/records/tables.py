@@ -31,7 +31,7 @@ SYSTEM_COLUMNS: Final = {
     "search_text": "text",
 }
 GONE_COLUMNS: Final = {"key": "text", "id": "int", "deleted_at": "timestamptz", "position": "bigint"}
-LAYOUT: Final = 2  # raised with every change to what the engine itself keeps: all records' tables are then built anew
+LAYOUT: Final = 3  # raised with every change to what the engine itself keeps: all records' tables are then built anew
 
 
 def gone_table(record: RecordType) -> str:
@@ -52,8 +52,9 @@ def projection(records: Records) -> Projection:
         **{f"{name}_order": "text" for name in sorted_by},
     }
     references = tuple((field.name,) for field in record.fields if field.refers and field.name not in lists)
+    found_by = ("search_text",) if searched else ()
     tables = (
-        Table(record.table, columns, indexes=(("id",), ("position",), *references, *record.indexes)),
+        Table(record.table, columns, indexes=(("id",), ("position",), *references, *record.indexes), searched=found_by),
         Table(gone_table(record), GONE_COLUMNS, indexes=(("position",), ("id",))),
     )
     made = Projection(record.table, record.revision + LAYOUT, tables)

@@ -42,7 +42,12 @@ def search_patterns(search: str, faults: list[FieldError], path: str = "search")
     words = fold(search).split()
     if len(words) > SEARCH_WORDS_MAX:
         faults.append(FieldError(path, "too_many", {"max": SEARCH_WORDS_MAX}))
-    return ["%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%" for word in words[:SEARCH_WORDS_MAX]]
+    return [like_part(word) for word in words[:SEARCH_WORDS_MAX]]
+
+
+def like_part(text: str) -> str:
+    """A pattern of LIKE for all that has this text in it."""
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
 def text_of(text: str) -> str:

@@ -70,7 +70,7 @@ LIKE: Final = RecordType(
 FEED_RECORD: Final = RecordType(
     name="feed_record", resource="records", service="crm", table="records",
     creator_writes=True,
-    tags=True,
+    tags=True, unsearched=When("flag", (3,)),
     fields=(
         ref("assigneduser", "users", OnDelete.DELETE, "whom it is for"),
         *stamps(),

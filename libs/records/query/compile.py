@@ -152,7 +152,7 @@ class _Compiler:
     def _located(self, path: str) -> Place | None:
         name, dot, further = path.partition(".")
         if not dot:
-            return _place(self._resource.column(name), "t", path)
+            return _place(self._resource, self._resource.column(name), "t", path)
         if path.startswith(EXTENDED) and self._resource.extdata:
             return self._extended("t", further, path)
         join = self._resource.joins.get(name)
@@ -163,7 +163,7 @@ class _Compiler:
         if further.startswith(EXTENDED) and other.extdata:
             place = self._extended(alias, further[len(EXTENDED) :], path)
         else:
-            place = _there(_place(other.column(further), alias, path), alias)
+            place = _there(_place(other, other.column(further), alias, path), alias)
         if place is not None:
             self._joins[name] = join
         return place
@@ -201,13 +201,13 @@ class _Compiler:
         for extra, nothing in EXTRAS.items():
             if (_truthy(self._asked.get(extra)) or extra in named) and extra not in found and getattr(self._resource, extra):
                 column = Column(name=extra, type=ColumnType.JSON, sql=f"coalesce(@.{extra}, '{nothing}')")
-                found[extra] = _sure(_place(column, "t", extra))
+                found[extra] = _sure(_place(self._resource, column, "t", extra))
         return found
 
     def _selected(self) -> dict[str, Place]:
         asked = self._asked.get("fields")
         if asked is None or asked in ([], {}):
-            return {column.name: _sure(_place(column, "t", column.name)) for column in self._resource.columns}
+            return {column.name: _sure(_place(self._resource, column, "t", column.name)) for column in self._resource.columns}
         if isinstance(asked, str):
             asked = [asked]
         if not isinstance(asked, Mapping | list | tuple):
@@ -243,7 +243,7 @@ class _Compiler:
                 self._faults.append(FieldError(shown(bare), "not_comparable"))
             elif place is not None:
                 found.append((place, "desc" if path.startswith("-") else "asc"))
-        last = list(fields.values()) if distinct else [_sure(_place(self._resource.columns[0], "t", self._resource.columns[0].name))]
+        last = list(fields.values()) if distinct else [_sure(self._find(self._resource.columns[0].name))]
         return (*found, *((place, "asc") for place in last))
 
     # what is wanted
@@ -273,7 +273,7 @@ class _Compiler:
         if not patterns:
             return []
         self._conditions.costly = True
-        return [f"{self._resource.search.replace('@', 't')} like all({self._conditions.parameter(patterns, 'text[]')})"]
+        return [f"{self._resource.search.replace('@', 't')} like {self._conditions.parameter(pattern, 'text')}" for pattern in patterns]
 
     def _bounds(self, exports: bool) -> str:
         """An export has all rows unless it says how many."""
@@ -348,13 +348,14 @@ def _listed(asked: Any) -> Sequence[Any] | None:
     return asked if isinstance(asked, list | tuple) else None
 
 
-def _place(column: Column | None, alias: str, path: str) -> Place | None:
+def _place(resource: Resource, column: Column | None, alias: str, path: str) -> Place | None:
     if column is None:
         return None
     sql = column.sql.replace("@", alias)
     as_text = f"({sql})::text" if column.type is ColumnType.JSON else sql
     collated = ' collate "C"' if column.type in (ColumnType.TEXT, ColumnType.JSON) else ""
-    return Place(column, sql, column.order.replace("@", alias) or as_text + collated, path)
+    search = resource.search.replace("@", alias) if column.searched else ""
+    return Place(column, sql, column.order.replace("@", alias) or as_text + collated, path, search=search)
 
 
 def _there(place: Place | None, alias: str) -> Place | None:

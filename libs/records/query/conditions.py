@@ -3,6 +3,7 @@ what compares with null is neither true nor false, and only what is true is foun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +13,7 @@ import msgspec
 from libs.domain.errors import FieldError, invalid
 from libs.domain.resources import Column, ColumnType
 from libs.records.query.values import POSTGRES, value_of
-from libs.records.wanted import Wrong
+from libs.records.wanted import Wrong, fold, like_part
 
 CONDITIONS_MAX: Final = 200
 GROUP_DEPTH_MAX: Final = 12
@@ -28,18 +29,21 @@ MEMBERSHIPS: Final = frozenset({"IN", "!IN"})
 REGEXES: Final = frozenset({"~", "~*", "!~", "!~*"})
 LIKES: Final = frozenset({"~~", "~~*", "!~~", "!~~*"})
 GROUPS: Final = frozenset({"AND", "OR", "NOT"})
+LATIN_1: Final = "\xff"  # up to there, all that Postgres takes for the same letter is folded to the same
+_TRIGRAM: Final = re.compile("[a-z0-9]{3}")
 NUMBER: Final = Column(name="", type=ColumnType.NUMBER, sql="")
 
 
 class Place(msgspec.Struct, frozen=True):
     """A column where a statement has it: ``sql`` is its value, ``order`` what it sorts by, ``path`` how a query calls it; ``number``: its
-    value as a number, of a text that may be one."""
+    value as a number, of a text that may be one; ``search``: a folded text that its own, folded, is part of, and that has an index."""
 
     column: Column
     sql: str
     order: str
     path: str = ""
     number: str = ""
+    search: str = ""
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class Conditions:
         self.costly = False
         self._count = 0
         self._values = 0
+        self._negated = 0
 
     def parameter(self, value: Any, type_: str) -> str:
         self.arguments.append(value)
@@ -81,7 +86,9 @@ class Conditions:
             raise invalid(FieldError(path, "nested_too_deep", {"max": GROUP_DEPTH_MAX}))
         self._counted(path)
         word = group[0].upper()
+        self._negated += word == "NOT"
         parts = [f"({self.compile(operand, path, depth + 1)})" for operand in group[1:]]
+        self._negated -= word == "NOT"
         joined = (" or " if word == "OR" else " and ").join(parts)
         return f"not ({joined})" if word == "NOT" else f"({joined})"
 
@@ -129,7 +136,8 @@ class Conditions:
             return f"coalesce({compared}, {place.sql} {COMPARISONS[operator]} {self.parameter(str(operand), 'text')})"
         value = self.parameter(value_of(place.column, operand), POSTGRES[place.column.type])
         collated = ' collate "C"' if operator in ORDERINGS and place.column.type is ColumnType.TEXT else ""
-        return f"{place.sql}{collated} {COMPARISONS[operator]} {value}"
+        test = f"{place.sql}{collated} {COMPARISONS[operator]} {value}"
+        return self._narrowed(place, test, [str(operand)]) if operator == "=" else test
 
     def _membership(self, place: Place, operator: str, operand: Any) -> str:
         if isinstance(operand, Mapping):  # a form's list
@@ -163,7 +171,30 @@ class Conditions:
             raise Wrong("too_many_patterns", max=PATTERNS_MAX)
         if operator in LIKES and (len(pattern) - len(pattern.rstrip("\\"))) % 2:
             raise Wrong("bad_pattern")
-        return f"{_as_text(place)} {operator} {self.parameter(pattern, 'text')}"
+        test = f"{_as_text(place)} {operator} {self.parameter(pattern, 'text')}"
+        return self._narrowed(place, test, _literals(pattern)) if operator in ("~~", "~~*") else test
+
+    def _narrowed(self, place: Place, test: str, parts: Sequence[str]) -> str:
+        """A text that has these parts has them folded, too, and where that is indexed, few rows need the test. Not below a NOT: of a row
+        without a text the test is null, and this false."""
+        if not place.search or self._negated:
+            return test
+        words = [fold(part) for part in parts if part and max(part) <= LATIN_1]
+        patterns = [like_part(word) for word in words if _TRIGRAM.search(word)]
+        return " and ".join([test, *(f"{place.search} like {self.parameter(pattern, 'text')}" for pattern in patterns)])
+
+
+def _literals(pattern: str) -> list[str]:
+    """What stands between the wildcards of a LIKE."""
+    parts, escaped = [""], False
+    for character in pattern:
+        if escaped or character not in "%_\\":
+            parts[-1], escaped = parts[-1] + character, False
+        elif character == "\\":
+            escaped = True
+        else:
+            parts.append("")
+    return parts
 
 
 def shown(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 from aiohttp import web
 
@@ -19,6 +19,7 @@ FORM_JSON: Final = ("fields", "filter", "filters", "sort", "expand")  # whose va
 NAME_MAX_CHARS: Final = 500
 LIST_PARAMETERS: Final = (*FORM_JSON, "query", "limit", "offset", "count", "distinct", "export", "extdata", "tags")
 _PARAMETER: Final = re.compile(rf"(?:{'|'.join(LIST_PARAMETERS)})(?:\[|=|$)")
+_NAMED: Final = re.compile(rf"((?:\[[^\[\]]{{0,{NAME_MAX_CHARS}}}+\]|[^=])*+)=?(.*)", re.DOTALL)
 _STEPS: Final = re.compile(r"\[([^\[\]]*)\]")
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
@@ -56,7 +57,9 @@ async def _raw(request: web.Request) -> bytes:
 
 def _form(raw: bytes) -> dict[str, Any]:
     try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
+        pairs = [_pair(pair) for pair in raw.decode().split("&", FORM_FIELDS_MAX + 1) if pair]
+        if len(pairs) > FORM_FIELDS_MAX:
+            raise ValueError
     except ValueError:  # not UTF-8, or too many
         raise invalid(FieldError("", "malformed", {"detail": f"form, up to {FORM_FIELDS_MAX} fields"})) from None
     root: dict[str, Any] = {}
@@ -70,6 +73,13 @@ def _form(raw: bytes) -> dict[str, Any]:
         if isinstance(found.get(name), str) and found[name][:1] in ("[", "{"):
             found[name] = bodies.plain(found[name].encode())
     return found
+
+
+def _pair(pair: str) -> tuple[str, str]:
+    """Name and value. In brackets an equals sign is part of the name: ``filters[status][!=]=2`` is seldom written as it should be."""
+    found = _NAMED.match(pair)
+    assert found is not None
+    return unquote_plus(found[1], errors="strict"), unquote_plus(found[2], errors="strict")
 
 
 def _put(root: dict[str, Any], steps: list[str], value: str) -> bool:
