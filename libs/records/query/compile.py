@@ -136,7 +136,9 @@ class _Compiler:
         rows = f"select {cells} from (select {inner} from {source}) r group by {columns}"
         if counts:
             return f"select count(*) from ({rows}) n"
-        return rows + _ordered((f"min(r.o{places.index(place)})", way) for place, way in sort) + bounds
+        named = [(f"min(r.o{places.index(place)})", way) for place, way in sort]
+        folded = [(f'r.c{ix} collate "C"', "asc") for ix, place in enumerate(places) if place.column.order]  # Ab and ab are two
+        return rows + _ordered([*named, *folded]) + bounds
 
     def _visible(self, resource: Resource, alias: str) -> str:
         return visible(resource, alias, self._access, self._resources, self._conditions.parameter)
