@@ -28,6 +28,7 @@ CONNECT_TIMEOUT_S = 3.0
 QUERY_TIMEOUT_MS = 10_000
 SUMMARIES_AT_ONCE_MAX = 2  # so that statements which read much leave connections for those which read little
 SUMMARY_WAITS_MAX_S = 3.0
+LISTS_MAX_CONNECTIONS = 3  # of their own, so that what callers make up leaves all else its connections
 SEARCH_TIMEOUT_MS = 2_000  # of a statement that a caller made up
 SEARCHES_AT_ONCE_MAX = 2  # of those that may take so long
 EXPORTS_AT_ONCE_MAX = 2  # of a process
@@ -103,6 +104,7 @@ class Tables:
         self._dsn = dsn
         self._service = service
         self._connections: Connections | None = None
+        self._lists: Connections | None = None
         self._names: dict[tuple[str, str], str] = {}
         self._projections: dict[tuple[str, str], tuple[str, int]] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
@@ -114,14 +116,18 @@ class Tables:
         self._exports = asyncio.Semaphore(EXPORTS_AT_ONCE_MAX)
 
     async def open(self) -> None:
-        self._connections = Connections(
-            self._dsn,
-            most=CONNECTIONS_MAX,
-            timeout=CONNECT_TIMEOUT_S,
-            begun=self.forget_revisions,  # the server may have crashed, and tables may not have caught up yet
-            server_settings=self._session("reads", QUERY_TIMEOUT_MS),
-        )
+        self._connections = self._to("reads", CONNECTIONS_MAX, CONNECT_TIMEOUT_S, QUERY_TIMEOUT_MS)
+        self._lists = self._to("lists", LISTS_MAX_CONNECTIONS, SUMMARY_WAITS_MAX_S, SEARCH_TIMEOUT_MS)
         await self._connections.open()
+
+    def _to(self, purpose: str, most: int, within_s: float, timeout_ms: int) -> Connections:
+        return Connections(
+            self._dsn,
+            most=most,
+            timeout=within_s,
+            begun=self.forget_revisions,  # the server may have crashed, and tables may not have caught up yet
+            server_settings=self._session(purpose, timeout_ms),
+        )
 
     def _session(self, purpose: str, timeout_ms: int) -> dict[str, str]:
         return {
@@ -132,9 +138,10 @@ class Tables:
         }
 
     async def close(self) -> None:
-        if self._connections is not None:
-            self._connections.close()
-            self._connections = None
+        for connections in (self._connections, self._lists):
+            if connections is not None:
+                connections.close()
+        self._connections = self._lists = None
 
     def forget_revisions(self) -> None:
         """A projection switched to another revision: names are looked up again."""
@@ -195,23 +202,35 @@ class Tables:
         """All rows of a statement that a caller made up; it gets SEARCH_TIMEOUT_MS. ``regexes``: (path, regular expression), tried before
         it runs; ``costly``: few of these at once. Raises ``invalid`` naming a bad expression, ``query_too_costly``, ``unavailable``."""
         if not costly:
-            return await self._searched(statement, instance, arguments, regexes)
+            return await self._searched(statement, instance, arguments, regexes, planned_anew=False)
         await _turn(self._searches)
         try:
-            return await self._searched(statement, instance, arguments, regexes)
+            return await self._searched(statement, instance, arguments, regexes, planned_anew=True)
         finally:
             self._searches.release()
 
     async def _searched(
-        self, statement: Statement, instance: int, arguments: Sequence[Any], regexes: Sequence[tuple[str, str]]
+        self, statement: Statement, instance: int, arguments: Sequence[Any], regexes: Sequence[tuple[str, str]], *, planned_anew: bool
     ) -> list[Any]:
+        """``planned_anew``: a pattern decides whether an index helps."""
         with self._told(SEARCH_TIMEOUT_MS) as place:
-            async with self.lent() as connection, connection.transaction():
-                await connection.execute(f"set local statement_timeout = {SEARCH_TIMEOUT_MS:d}")
+            async with self._list_connection() as connection:
                 await place.try_out(connection, regexes)
                 text = await self._resolve(connection, statement.text, statement.tables)
-                rows: list[Any] = await connection.fetch(text, instance, *arguments)
+                source = await connection.prepare(text) if planned_anew else None
+                rows: list[Any] = await (source.fetch(instance, *arguments) if source else connection.fetch(text, instance, *arguments))
         return rows
+
+    @contextlib.asynccontextmanager
+    async def _list_connection(self) -> AsyncIterator[Any]:
+        if self._lists is None:
+            raise unavailable("read_database_unreachable")
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._lists.lend())
+            except TimeoutError:
+                raise unavailable("overloaded", 1.0) from None
+            yield connection
 
     @contextlib.contextmanager
     def _told(self, timeout_ms: int) -> Iterator[_Regexes]:
