@@ -38,8 +38,9 @@ lint: setup ## ruff, mypy and the one-way dependencies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure sales, evenings, closes and uploads beside a bare floor
+bench: setup ## measure sales, evenings, closes, uploads and the ERP beside a bare floor
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.erp
 
 soak: setup ## kill and starve it for long; SEED=7 repeats a run
 	THEKE_FUZZ_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/dikas/test_fuzzed.py

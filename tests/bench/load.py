@@ -25,7 +25,7 @@ class Figures:
 
 
 class Client(asyncio.Protocol):
-    """One connection. The answer is complete when its Content-Length is there; ``body`` is that of the last one."""
+    """One connection. The answer is complete when its Content-Length is there (none: no body); ``body`` is that of the last one."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -42,7 +42,7 @@ class Client(asyncio.Protocol):
         if head < 0:
             return
         at = self._buffer.lower().find(b"content-length:", 0, head)
-        length = int(self._buffer[at + 15 : self._buffer.find(b"\r\n", at)])
+        length = int(self._buffer[at + 15 : self._buffer.find(b"\r\n", at)]) if at >= 0 else 0
         if len(self._buffer) >= head + 4 + length and self._answer is not None:
             status = int(self._buffer[9:12])
             self.body = bytes(self._buffer[head + 4 :])
@@ -61,6 +61,10 @@ class Client(asyncio.Protocol):
 
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     return _request("POST", path, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}) + body
+
+
+def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+    return _request(method, path, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}) + body
 
 
 def get(path: str, headers: dict[str, str]) -> bytes:
