@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.contracts.inventory.items import ITEMS
+from libs.contracts.erp import RECORDS
+from libs.contracts.inventory.items import ITEMS, STORED
+from libs.contracts.inventory.records import ARTICLE
 from libs.contracts.resources import RESOURCES
 from libs.domain.errors import DomainError
+from libs.domain.resources import Resource
 from libs.records.query.compile import FIELDS_MAX, SORT_MAX, compile_query
 from libs.records.query.conditions import CONDITIONS_MAX, GROUP_DEPTH_MAX, PATTERNS_MAX, VALUES_MAX
+from libs.records.wanted import fold, like_part
 
 HOSTILE = "Xx'\";--$1 {inventory.articles} t"
 ANYTHING = st.recursive(
@@ -52,9 +56,11 @@ def test_any_json_is_compiled_or_refused(asked: dict[str, Any]) -> None:
 
 
 def test_values_are_parameters_and_equal_shapes_are_one_statement() -> None:
-    one, other = (compile_query(ITEMS, {"filters": {"name": name, "ID": [ix]}, "limit": ix}) for ix, name in enumerate((HOSTILE, "x"), 1))
+    one, other = (
+        compile_query(ITEMS, {"filters": {"name": name, "ID": [ix]}, "limit": ix}) for ix, name in enumerate((HOSTILE, "Cola"), 1)
+    )
     assert one.statement is other.statement
-    assert one.arguments == (HOSTILE, [1], 1, 0)
+    assert one.arguments == (HOSTILE, like_part(fold(HOSTILE)), [1], 1, 0)
 
 
 def test_aliases_name_rows_and_never_reach_the_statement() -> None:
@@ -100,3 +106,31 @@ def test_what_a_joined_row_makes_of_nothing_is_null() -> None:
     """An expression with a value of its own for null would show one where there is no row at all."""
     compiled = compile_query(ITEMS, {"fields": ["creator.name"], "sort": ["creator.name"]}, RESOURCES)
     assert "case when j_creator.instance is not null then coalesce(j_creator.username, '') end" in compiled.statement.text
+
+
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda resource: resource.name)
+def test_what_an_index_narrows_by_is_in_the_text_that_is_searched(resource: Resource) -> None:
+    """Otherwise rows that a filter means would not be found."""
+    narrowed = {column.name for column in resource.columns if column.searched}
+    if resource.name == ITEMS.name:
+        held = {field.name for field in ARTICLE.searched}
+        assert {STORED.get(name, name) for name in narrowed} <= held
+    elif narrowed:
+        assert narrowed <= {field.name for field in RECORDS[resource.name].searched}
+        assert RECORDS[resource.name].unsearched is None
+
+
+def test_conditions_on_searched_texts_are_narrowed_unless_something_negates_them() -> None:
+    def narrowed(filters: Any) -> list[str]:
+        compiled = compile_query(RESOURCES["accounts"], {"filters": filters}, RESOURCES)
+        return [one for one in compiled.arguments if isinstance(one, str) and one.startswith("%")]
+
+    assert narrowed({"lastname": {"~~*": "M%ÜLLER_gmbh\\%x"}}) == ["%uller%", "%gmbh\\%x%"]
+    assert narrowed({"lastname": "Österreich 7"}) == ["%osterreich 7%"]
+    assert narrowed(["OR", {"lastname": "Meier"}, {"customernum": "K-100"}]) == ["%meier%", "%k-100%"]
+    for unhelpful in ("ab", "ab%cd", "Łódź", "%", "日本語", "!!!!"):
+        assert narrowed({"lastname": {"~~": unhelpful}}) in ([], [unhelpful])
+    for other in ({"!=": "Meier"}, {"~": "Meier"}, {"!~~": "Meier"}, {">": "Meier"}):
+        assert narrowed({"lastname": other}) == []
+    assert narrowed({"description": "Meier"}) == []
+    assert narrowed(["NOT", {"1": ["AND", {"lastname": "Meier"}]}]) == []
