@@ -24,6 +24,7 @@ from libs.runtime.resources import Asked, ById, Found
 WRITTEN: Final[Mapping[str, RecordType]] = {**RECORDS, ITEM.resource: ITEM}
 _SPECIAL: Final = re.compile(r"([\\%_])")
 _read: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_read_all: Final = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 _written: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -48,7 +49,7 @@ class Rows:
     async def _page(self, resource: str, filters: Mapping[str, Any], offset: int) -> list[dict[str, Any]]:
         query = Asked(msgspec.json.encode({"filters": filters, "limit": LIMIT_MAX, "offset": offset}))
         pieces = self._services.stream(RESOURCES[resource].service, f"{resource}.list", query, bytes, principal=self._operator)
-        return [_read.decode(row) async for piece in pieces for row in piece]
+        return _read_all.decode(b"".join([part async for piece in pieces for part in piece]))
 
     async def put(self, resource: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Changes the row of this ``ID`` if there is one, otherwise makes one; answers it as it is then. Raises DomainError."""

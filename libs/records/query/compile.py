@@ -26,7 +26,7 @@ FIELDS_MAX: Final = 100
 SORT_MAX: Final = 10
 ALIAS_MAX_CHARS: Final = 100
 TRUE: Final = (True, 1, "1", "true")
-EXTRAS: Final = {"extdata": "{}", "tags": "[]"}  # what rows may show besides their columns, and how none are shown
+EXTRAS: Final = ("extdata", "tags")  # what rows may show besides their columns
 EXTENDED: Final = "extdata."  # how what clients keep with a row is named
 NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 NO_RESOURCES: Final[Mapping[str, Resource]] = {}
@@ -200,9 +200,9 @@ class _Compiler:
         """What is shown; the last are those that a query wants besides its columns."""
         found = self._selected()
         named = _listed(self._asked.get("expand")) or ()
-        for extra, nothing in EXTRAS.items():
+        for extra in EXTRAS:
             if (_truthy(self._asked.get(extra)) or extra in named) and extra not in found and getattr(self._resource, extra):
-                column = Column(name=extra, type=ColumnType.JSON, sql=f"coalesce(@.{extra}, '{nothing}')")
+                column = Column(name=extra, type=ColumnType.JSON, sql=f"@.{extra}")
                 found[extra] = _sure(_place(self._resource, column, "t", extra))
         return found
 

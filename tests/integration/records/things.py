@@ -265,7 +265,7 @@ class Meaning(NamedTuple):
     def paths(self, resource: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row with all that a query may name."""
         found = {name: row[name] for name in TYPES[resource]} | _extended(row)
-        found |= {"extdata": row.get("extdata") or {}, "tags": row.get("tags") or []}
+        found |= {"extdata": row.get("extdata"), "tags": row.get("tags")}
         for column, other in JOINS[resource].items():
             theirs = next((one for one in self.rows[other] if one["ID"] == row[column] and self.sees(other, one)), None)
             if other == "makers" and not self.access.admin and MAKERS_ARE_READ_BY not in self.access.permissions:

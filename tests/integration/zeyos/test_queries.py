@@ -279,7 +279,7 @@ async def test_extdata_and_tags_are_shown_when_asked_for(office: Office) -> None
     (row,) = await office.rows("groups", filters={"name": "Verkauf"}, extdata=1, expand=["extdata"])
     assert "extdata" not in row
     bare = await office.put("accounts", lastname="Bar", currency="EUR")
-    assert (await office.rows(filters={"ID": bare}, fields=["ID"], extdata=1, tags=1)) == [{"ID": bare, "extdata": {}, "tags": []}]
+    assert (await office.rows(filters={"ID": bare}, fields=["ID"], extdata=1, tags=1)) == [{"ID": bare, "extdata": None, "tags": None}]
     await office.drop("accounts", lastname="Bar")
 
 
