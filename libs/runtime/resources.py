@@ -20,7 +20,7 @@ from libs.projections.tables import Tables
 from libs.records.access import access_of, require_read
 from libs.records.numbered import Written
 from libs.records.query.answers import array_pieces, csv_lines, cut, object_of
-from libs.records.query.compile import Compiled, compile_query, compile_row
+from libs.records.query.compile import Cell, Compiled, compile_query, compile_row
 from libs.runtime.dispatcher import After
 from libs.runtime.service import Ask, Query
 
