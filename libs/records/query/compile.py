@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -320,16 +320,21 @@ class _Compiler:
 COUNT: Final = Column(name="count", type=ColumnType.INTEGER, sql="")
 
 
-def _cells(fields: Mapping[str, Place], expanded: Iterable[str]) -> tuple[Cell, ...]:
-    return tuple(Cell(name, place.column, place.path in expanded) for name, place in fields.items())
+def _cells(fields: Mapping[str, Place], expanded: frozenset[str]) -> tuple[Cell, ...]:
+    return tuple(Cell(name, place.column, _is_expanded(place, expanded)) for name, place in fields.items())
 
 
-def _with_contents(fields: Mapping[str, Place], expanded: Iterable[str]) -> dict[str, Place]:
+def _is_expanded(place: Place, expanded: frozenset[str]) -> bool:
+    """A name stands for the columns of that name in joined rows too, a path for itself."""
+    return place.path in expanded or place.column.name in expanded
+
+
+def _with_contents(fields: Mapping[str, Place], expanded: frozenset[str]) -> dict[str, Place]:
     """Where a file is shown as what it holds, a row has the place of its content instead of its ID: ``<sha256>:<bytes>``. Whoever sees
     the row sees its files."""
     found = dict(fields)
     for ix, (name, place) in enumerate(fields.items()):
-        if place.column.file and place.path in expanded:
+        if place.column.file and _is_expanded(place, expanded):
             kept = f"from {{crm.binfiles}} f{ix} where f{ix}.instance = $1 and f{ix}.id = {place.sql}"
             found[name] = msgspec.structs.replace(place, sql=f"(select f{ix}.sha256 || ':' || f{ix}.size {kept})")
     return found
