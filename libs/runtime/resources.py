@@ -1,5 +1,6 @@
 """What a service offers for a resource: the queries ``<resource>.list``, ``.export``, ``.count`` and ``.get``. Answers are ready to be
-written: a list is the bytes of a JSON array, an export those of a CSV file, in pieces of which only very long rows have several."""
+written: a list is the bytes of a JSON array, an export those of a CSV file, in pieces that end between rows
+unless one is very long."""
 
 from __future__ import annotations
 

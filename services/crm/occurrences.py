@@ -13,8 +13,8 @@ import msgspec
 from libs.contracts.resources import RESOURCES
 from libs.domain.errors import FieldError, invalid
 from libs.domain.fields import INT64_MAX
-from libs.projections.tables import PAGE_ROWS
 from libs.records.access import access_of, require_read
+from libs.records.query.answers import pieces_of
 from libs.records.query.compile import LIMIT, LIMIT_MAX, compile_query
 from libs.records.rendering import encode_row, shown
 from libs.records.wanted import Wrong, integer_of
@@ -48,8 +48,8 @@ async def taking_place(ask: Ask) -> AsyncIterator[list[bytes]]:
         raise invalid(FieldError("filters", "too_many", {"max": LIMIT_MAX - 1}))
     rows = [{cell.name: shown(cell.column, row[ix]) for ix, cell in enumerate(compiled.cells)} for row in found]
     all_ = islice(merge(*(_times(row, begin, end) for row in rows), key=lambda row: (row["datefrom"], row["ID"])), limit)
-    while piece := [encode_row(row) for row in islice(all_, PAGE_ROWS)]:
-        yield piece
+    for piece in pieces_of(encode_row(row) for row in all_):
+        yield [piece]
 
 
 def _may_take_place(begin: int, end: int) -> Mapping[str, Any]:

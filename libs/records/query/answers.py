@@ -23,10 +23,14 @@ PIECE_MAX_BYTES: Final = 256 * 1024  # of one row; half of what a message of the
 def array_pieces(cells: Sequence[Cell], rows: Iterable[Row]) -> Iterator[bytes]:
     """Rows as a JSON array of objects, in pieces that end between rows unless one row is longer than a piece."""
     as_object, encode = _objects(cells), _encoder.encode
+    return pieces_of(encode(as_object(row)) for row in rows)
+
+
+def pieces_of(objects: Iterable[bytes]) -> Iterator[bytes]:
+    """The same of rows that are JSON already."""
     piece: list[bytes] = []
     size, before = 0, b"["
-    for row in rows:
-        one = encode(as_object(row))
+    for one in objects:
         if piece and size + len(one) > PIECE_BYTES:
             yield from cut(before + b",".join(piece))
             piece, size, before = [], 0, b","
