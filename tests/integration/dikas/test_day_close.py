@@ -114,7 +114,8 @@ async def test_the_same_key_closes_a_day_once_and_two_at_once_get_one_report(inn
     answers = await asyncio.gather(*(till.post("day-close") for till in (boss, other) for _ in range(4)))
     reports = {answer.data["id"]: answer.data for answer in answers if answer.status == 201}
     assert {answer.status for answer in answers} <= {201, 409}
-    assert [report["totals"]["gross"] for report in reports.values()][:1] == [Decimal("3.50")]
+    first_of_them = min(reports.values(), key=lambda report: report["number"])  # whoever came later closed a day without a sale
+    assert first_of_them["totals"]["gross"] == Decimal("3.50")
     numbers = [report["number"] for report in done(await boss.get("day-close"))]
     assert numbers == list(range(1, len(numbers) + 1))
     total = sum(report["totals"]["gross"] for report in done(await boss.get("day-close")))
