@@ -304,7 +304,7 @@ class Numbered:
         if states[stream].exists:
             raise unavailable("ids_taken") if command.body.drawn else conflict("id_present")
         access = known.access
-        values = {**self._on_create(command, access), **filled(self.type, command.body.values), **_file_ids(command.body)}
+        values = {**self._on_create(command, access), **filled(self.type, command.body.values, create=True), **_file_ids(command.body)}
         accepted = accept(self.type, merged(self.type, {}, values), create=True)
         row = {**{field.name: field.default for field in self.type.kept}, **accepted, "ID": command.body.id}
         self._require_creator(access, row)
@@ -387,7 +387,7 @@ class Numbered:
             raise DomainError(Kind.GONE, "row_gone", {"id": str(row["ID"])})
         if not rights.writes or not known.above.writes:
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": OWNER_GROUP})
-        faults = [FieldError(name, "no_such_row", {"id": str(named.get(name))}) for name in known.missing]
+        faults = [FieldError(name, "no_such_row", {"id": str(row.get(name))}) for name in known.missing if self._newly(name, named)]
         faults += [
             FieldError(field.name, "no_such_row", {"id": str(id_)})
             for field, _, id_ in self._references(named, row)
@@ -399,6 +399,10 @@ class Numbered:
             faults += self._check(row) if self._check is not None else ()
         if faults:
             raise invalid(*faults)
+
+    def _newly(self, name: str, named: Mapping[str, Any]) -> bool:
+        """Whether a write makes this reference; one that it only repeats may be to what its writer does not see."""
+        return name in named or self.type.field(name).refers_by in named
 
     def _vanished(self, states: States, name: str, row: Mapping[str, Any]) -> bool:
         """Whether a record of this family that a field refers to was deleted meanwhile."""
@@ -734,10 +738,11 @@ def merged(record: RecordType, before: Mapping[str, Any], values: Mapping[str, A
     return whole
 
 
-def filled(record: RecordType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A time that is null where there must be one is the present, as if it had not been named."""
-    by_name = {field.name: field for field in record.fields}
-    return {name: value for name, value in values.items() if value is not None or name not in by_name or not by_name[name].on_create}
+def filled(record: RecordType, values: Mapping[str, Any], *, create: bool = False) -> dict[str, Any]:
+    """A time that is null where there must be one is as if it had not been named: the present of a new row, what it was of another. So is
+    the creator of a new row."""
+    now = {field.name for field in record.fields if field.on_create and (create or not (field.nullable or field.required))}
+    return {name: value for name, value in values.items() if value is not None or name not in now}
 
 
 def _claim(record: RecordType, unique: Unique, values: Mapping[str, Any], stream: str) -> Claim | None:

@@ -253,7 +253,7 @@ def _change_streams(command: Command[ChangeItem]) -> tuple[StreamRef, ...]:
 
 def _create(states: States, command: Command[CreateItem], facts: Facts) -> Decision:
     body = command.body
-    accepted = accept(ITEM, merged(ITEM, {}, filled(ITEM, body.values)), create=True, also=_also(body.values, facts))
+    accepted = accept(ITEM, merged(ITEM, {}, filled(ITEM, body.values, create=True)), create=True, also=_also(body.values, facts))
     _require_row(states, {**{field.name: field.default for field in ITEM.fields}, **accepted}, body.model, facts)
     values = {
         **_of_article({"sellingprice": Decimal(0), **accepted}), "tax_class": facts.tax_class, "group_key": body.group,

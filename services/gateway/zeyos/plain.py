@@ -67,7 +67,7 @@ def _text(error: DomainError, status: int, language: Language, trace: str, field
         said = details(DomainError(error.kind, error.reason, params), language)
     else:
         said = [_sentence(field, fields, language) for field in error.fields]
-    return f"{HTTPStatus(status).phrase}: {'; '.join(said)}"
+    return " ".join(f"{HTTPStatus(status).phrase}: {'; '.join(said)}".split())  # values that are told may have several lines
 
 
 def _sentence(field: FieldError, fields: Mapping[str, str], language: Language) -> str:

@@ -69,9 +69,7 @@ def _value(field: Field, value: Any) -> Any:
         return int(value)
     if field.type is FieldType.DECIMAL:
         return _decimal(value)
-    if field.moment:  # half seconds come from clocks that count milliseconds
-        return int(_decimal(value).to_integral_value(ROUND_DOWN))
-    return whole_of(value)
+    return whole_of(_seconds(value) if field.moment else value)
 
 
 def _as_json(value: Any) -> Any:
@@ -115,6 +113,12 @@ def _text(field: Field, value: Any) -> str | None:
         raise Wrong("expected_text")
     text = value.replace("\r\n", "\n").strip()
     return None if not text and field.choices else text
+
+
+def _seconds(value: Any) -> Any:
+    """Half seconds come from clocks that count milliseconds."""
+    half = isinstance(value, float | Decimal) or (isinstance(value, str) and "." in value)
+    return int(_decimal(value).to_integral_value(ROUND_DOWN)) if half else value
 
 
 def _decimal(value: Any) -> Decimal:
