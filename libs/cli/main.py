@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, exits, groups, instances, records, status, up
+from libs.cli import applications, endpoints, events, exits, groups, instances, records, status, up, verify
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -20,6 +20,8 @@ first steps:
   theke up                      the same without demo data
   theke status                  what runs, where, since when
   theke status --json           the same for programs
+  theke verify                  prove that nothing was lost
+  theke events tail --follow    what happens, as it happens
   theke instances create NAME   another business on this installation
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
@@ -42,6 +44,7 @@ exit codes:
   2  wrong usage or a setting with an impossible value
   3  Theke is not running on this state directory
   4  the state directory is in use by another Theke
+  5  what was to be proved does not hold
 """
 
 
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, instances, applications, groups, records, endpoints):
+    for module in (up, status, verify, events, instances, applications, groups, records, endpoints):
         module.add(subcommands)
     return whole
 

@@ -199,6 +199,16 @@ class Log:
         """Rows of some types of events behind ``after`` and not behind ``up_to``, at most ``limit`` (bounded by READ_MAX_ROWS)."""
         return await self._read("read_types", instance, after, up_to, list(types), min(limit, READ_MAX_ROWS))
 
+    async def scan(
+        self, instance: int, after: int, up_to: int, limit: int, *, types: Sequence[str] = (), text: str = ""
+    ) -> list[Mapping[str, Any]]:
+        """Rows behind ``after`` and not behind ``up_to`` of any of these types and with this text in their data; empty: all."""
+        return await self._read("scan_log", instance, after, up_to, list(types), text.encode(), min(limit, READ_MAX_ROWS))
+
+    async def scan_stream(self, instance: int, stream: str, version: int, up_to: int, limit: int) -> list[Mapping[str, Any]]:
+        """Rows of a stream behind a version of it and not behind position ``up_to``."""
+        return await self._read("scan_stream", instance, stream, version, up_to, min(limit, READ_MAX_ROWS))
+
     async def heads(self) -> dict[int, int]:
         """The newest position of every instance that has events."""
         return {row["instance"]: row["position"] for row in await self._read("list_heads")}

@@ -14,12 +14,15 @@ import msgspec
 from libs.bus import subjects
 from libs.bus.client import Client
 from libs.bus.connection import Connection, connect
-from libs.domain.principal import Principal
+from libs.domain.principal import Principal, system
+from libs.runtime.log_reading import LogRequest
+from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import subject_name
 
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
+_event = msgspec.json.Decoder(CloudEvent)
 DEADLINE_S = 10.0
 STREAM_SILENCE_MAX_S = 20.0
 
@@ -92,6 +95,23 @@ class Services:
         async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
             async for piece in open_pieces:
                 yield decoder.decode(piece)
+
+    async def log(self, service: str, wanted: LogRequest) -> AsyncIterator[list[CloudEvent]]:
+        """Events of a log as they are published, in pieces; for Theke itself only."""
+        pieces = self._client.stream(
+            subjects.query(service, "log"),
+            _encoder.encode(wanted),
+            instance=wanted.instance,
+            principal=_encoder.encode(system(wanted.instance, "log")),
+            deadline=STREAM_SILENCE_MAX_S,
+            trace="",
+        )
+        async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
+            rest = b""
+            async for piece in open_pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                if found := [_event.decode(line) for line in lines if line]:
+                    yield found
 
 
 async def connected(url: str, name: str) -> tuple[Connection, Services]:

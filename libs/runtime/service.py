@@ -39,6 +39,7 @@ from libs.projections.tables import Tables
 from libs.runtime import databases, logs
 from libs.runtime.config import Settings
 from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
+from libs.runtime.log_reading import LogRequest, selected
 from libs.runtime.lookups import Lookups
 from libs.runtime.publishing import PublishedLog, render
 
@@ -85,12 +86,6 @@ class Service(msgspec.Struct, frozen=True):
     queries: Sequence[Query] = ()
     extend: Callable[[Host], Awaitable[None]] | None = None
     doors: Mapping[str, tuple[str, bool]] = msgspec.field(default_factory=dict)
-
-
-class LogRequest(msgspec.Struct, frozen=True):
-    instance: int
-    after: int
-    limit: int
 
 
 def subject_name(name: str) -> str:
@@ -263,15 +258,13 @@ class Host:
         )
 
     async def _read_log(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """The one read of a log that every service offers, for Theke itself: rendered events as JSON lines."""
+        """The one read of a log that every service offers, for Theke itself: rendered events as JSON lines.
+        An empty line says that there was none in what has been looked through."""
         principal = principal_of(request)
         if principal.level != "system":
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "log"})
-        wanted = decoded(request.body, LogRequest)
-        after, left = wanted.after, wanted.limit
-        while left > 0 and (rows := await self.log.read_rows(wanted.instance, after, left)):
-            yield b"".join(render(self.service.name, row).payload + b"\n" for row in rows)
-            after, left = rows[-1]["position"], left - len(rows)
+        async for rows in selected(self.log, decoded(request.body, LogRequest)):
+            yield b"".join(render(self.service.name, row).payload + b"\n" for row in rows) or b"\n"
 
 
 def _array(items: Sequence[bytes]) -> bytes:

@@ -1,7 +1,7 @@
 """The check at the end of chaos: logs, copies and tables against each other and against what was promised to the tills.
 
-Everything is recomputed outside of Theke: positions, versions, numbers and the hash chain from the rows of the log, query tables by
-folding the log one event at a time in plain dictionaries, the stream by rendering every row.
+Logs, copies and query tables are proved as ``theke verify`` does it: everything is computed again from the rows of the log. What was
+promised to the tills is known only here.
 """
 
 from __future__ import annotations
@@ -14,27 +14,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from itertools import groupby
 from typing import Any, Final
 
 import aiohttp
 import asyncpg
-import msgspec
 import nats
-import nats.js.api as jetstream
 from nats.js.errors import NotFoundError
 
 from libs.bus.subjects import log_stream
 from libs.contracts.pos.events import ReceiptIssued
 from libs.contracts.pos.house import Totals
 from libs.domain.events import Recorded
-from libs.eventstore.chain import digest, leaf
-from libs.eventstore.codec import Meta, recorded
-from libs.projections.declare import Projection
-from libs.projections.rows import Key, Row, Rows
+from libs.eventstore.codec import recorded
+from libs.projections.rows import Row
 from libs.runtime.databases import log_dsn, read_dsn
-from libs.runtime.publishing import render
-from libs.runtime.service import Service
+from libs.runtime.proof import Places, instances_of, prove
 from services.auth.service import SERVICE as AUTH
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos.service import SERVICE as POS
@@ -44,8 +38,6 @@ from tests.chaos.ledger import Ledger, Promise, cents
 SERVICES: Final = (AUTH, INVENTORY, POS)
 SETTLE_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
-FETCH_MESSAGES: Final = 500
-FETCH_WITHIN_S: Final = 10.0
 READERS: Final = 8
 FINDINGS_SHOWN: Final = 30
 REGISTER: Final = "1"
@@ -71,21 +63,6 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class LogRows:
-    """One service's log as it lies in the database; rows in order of instance and position."""
-
-    events: Sequence[Mapping[str, Any]]
-    commits: Sequence[Mapping[str, Any]]
-    commands: Sequence[Mapping[str, Any]]
-    streams: Sequence[Mapping[str, Any]]
-    series: Sequence[Mapping[str, Any]]
-    claims: Sequence[Mapping[str, Any]]
-
-    def by_instance(self) -> dict[int, list[Mapping[str, Any]]]:
-        return {instance: list(rows) for instance, rows in groupby(self.events, key=lambda row: int(row["instance"]))}
-
-
-@dataclass(frozen=True)
 class Account:
     """What was found in order."""
 
@@ -100,19 +77,15 @@ async def check(house: House, ledger: Ledger) -> Account:
     findings.found += ledger.faults
     findings.same(ledger.open, {}, "requests without a final answer")
     await settled(house)
-    logs = {service.name: await read_log(house, service.name) for service in SERVICES}
-    for service in SERVICES:
-        check_log(findings, service.name, logs[service.name])
-        await check_stream(findings, house, service.name, logs[service.name])
-        await check_tables(findings, house, service, logs[service.name])
-    events = [recorded(row) for row in logs["pos"].events]
+    kept = await check_everything_kept(findings, house)
+    events = await read_events(house, "pos")
     check_promises(findings, ledger, events)
     check_money(findings, events)
     check_days(findings, events)
     check_shifts(findings, events)
     await check_answers(findings, house, ledger)
     findings.refuse()
-    return Account(sum(len(log.events) for log in logs.values()), len(ledger.receipts), len(ledger.orders))
+    return Account(kept, len(ledger.receipts), len(ledger.orders))
 
 
 # --- settling -----------------------------------------------------------------------------------------------------------------
@@ -155,175 +128,33 @@ async def _lags(house: House) -> list[str]:
     return lags
 
 
-# --- the log ------------------------------------------------------------------------------------------------------------------
+# --- logs, copies, tables -----------------------------------------------------------------------------------------------------
 
 
-async def read_log(house: House, service: str) -> LogRows:
+async def check_everything_kept(findings: Findings, house: House) -> int:
+    """What ``theke verify`` looks at, for every log and with every table; besides, that the copies begin with the first row.
+    How many events there are."""
+    events = 0
+    known = house.known
+    places = Places(log_dsn(known.postgres_dsn), read_dsn(known.postgres_dsn), known.nats_url)
+    for service in SERVICES:
+        for instance in await instances_of(places, service.name):
+            proved = await prove(places, service, instance)
+            events += proved.head
+            name = f"{service.name} i{instance}"
+            findings.found += [f"{name}: {found.check}: {found.what}" for found in proved.findings]
+            findings.same(proved.copied, (1, proved.head), f"{name}: copy")
+            findings.same(proved.left_out, [], f"{name}: left out")
+    return events
+
+
+async def read_events(house: House, service: str) -> list[Recorded]:
+    """All events of a service, by instance and position."""
     connection = await asyncpg.connect(log_dsn(house.known.postgres_dsn), server_settings={"search_path": service})
     try:
-        return LogRows(
-            events=await connection.fetch("select * from events order by instance, position"),
-            commits=await connection.fetch("select * from commits order by instance, last_position"),
-            commands=await connection.fetch("select * from commands order by instance, first_position, last_position"),
-            streams=await connection.fetch("select * from streams"),
-            series=await connection.fetch("select * from series"),
-            claims=await connection.fetch("select * from claims"),
-        )
+        return [recorded(row) for row in await connection.fetch("select * from events order by instance, position")]
     finally:
         await connection.close()
-
-
-def check_log(findings: Findings, service: str, log: LogRows) -> None:
-    """Positions, versions and numbers without gaps, nothing twice, every leaf and digest as recomputed."""
-    findings.same(_twice(row["id"] for row in log.events), [], f"{service}: event ids twice")
-    for instance, events in log.by_instance().items():
-        name = f"{service} i{instance}"
-        findings.same([row["position"] for row in events], list(range(1, len(events) + 1)), f"{name}: positions")
-        times = [row["at"] for row in events]
-        findings.expect(times == sorted(times), f"{name}: times run backwards")
-        _check_runs(
-            findings, name, "versions of", _grouped(events, "stream", "version"), _heads(log.streams, instance, "stream", "version")
-        )
-        numbered = [row for row in events if row["series"] is not None]
-        _check_runs(findings, name, "numbers of", _grouped(numbered, "series", "number"), _heads(log.series, instance, "series", "last"))
-        _check_commands(findings, name, events, [row for row in log.commands if row["instance"] == instance])
-        _check_chain(findings, name, events, [row for row in log.commits if row["instance"] == instance])
-        held = {(row["scope"], row["value"]): row["stream"] for row in log.claims if row["instance"] == instance}
-        findings.same(held, _claims(events), f"{name}: claims")
-
-
-def _check_runs(findings: Findings, name: str, what: str, found: Mapping[str, list[int]], heads: Mapping[str, int]) -> None:
-    findings.same({key: len(run) for key, run in found.items()}, dict(heads), f"{name}: heads, {what} all")
-    for key, run in found.items():
-        findings.expect(run == list(range(1, len(run) + 1)), f"{name}: {what} {key} are {_short(run)}")
-
-
-def _check_commands(findings: Findings, name: str, events: Sequence[Mapping[str, Any]], commands: Sequence[Mapping[str, Any]]) -> None:
-    """The commands that are remembered cover the log exactly, and each event names the one that made it."""
-    expected = 1
-    for command in commands:
-        findings.same(command["first_position"], expected, f"{name}: command {command['id']} begins")
-        made = events[command["first_position"] - 1 : command["last_position"]]
-        causes = {_meta.decode(row["meta"]).command for row in made}
-        findings.expect(causes <= {command["id"]}, f"{name}: events of {causes} stand under command {command['id']}")
-        expected = command["last_position"] + 1
-    findings.same(expected, len(events) + 1, f"{name}: behind the last command")
-
-
-def _check_chain(findings: Findings, name: str, events: Sequence[Mapping[str, Any]], commits: Sequence[Mapping[str, Any]]) -> None:
-    previous, expected = b"", 1
-    for commit in commits:
-        findings.same(commit["first_position"], expected, f"{name}: commit begins")
-        rows = events[commit["first_position"] - 1 : commit["last_position"]]
-        leaves = [leaf(row) for row in rows]
-        for row, computed in zip(rows, leaves, strict=True):
-            findings.expect(row["leaf"] == computed, f"{name}: leaf of {row['position']} is not what its row says")
-        previous = digest(previous, leaves)
-        findings.expect(commit["digest"] == previous, f"{name}: digest at {commit['last_position']} breaks the chain")
-        expected = commit["last_position"] + 1
-    findings.same(expected, len(events) + 1, f"{name}: behind the last commit")
-
-
-def _claims(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    held: dict[tuple[str, str], str] = {}
-    seen: set[Any] = set()
-    for row in events:
-        meta = _meta.decode(row["meta"])
-        if (meta.command, meta.claims) in seen:
-            continue  # a command's claims are noted on each of its events, or on those of the stream that holds them
-        seen.add((meta.command, meta.claims))
-        for note in meta.claims:
-            scope, _, value = note[1:].partition(":")
-            if note[0] == "+":
-                held[scope, value] = row["stream"]
-            else:
-                held.pop((scope, value), None)
-    return held
-
-
-_meta: Final = msgspec.json.Decoder(Meta)
-
-
-# --- the stream ---------------------------------------------------------------------------------------------------------------
-
-
-async def check_stream(findings: Findings, house: House, service: str, log: LogRows) -> None:
-    """Message i is row i, subject and body byte for byte, and there is nothing else."""
-    bus = await nats.connect(house.known.nats_url)
-    try:
-        for instance, events in log.by_instance().items():
-            name = log_stream(service, instance)
-            state = (await bus.jetstream().stream_info(name)).state
-            findings.same((state.first_seq, state.last_seq, state.messages), (1, len(events), len(events)), f"{name}: extent")
-            copied = await _messages(bus, name, state.last_seq)
-            for row, (sequence, subject, payload) in zip(events, copied, strict=False):
-                wanted = render(service, row)
-                if (sequence, subject, payload) != (row["position"], wanted.subject, wanted.payload):
-                    findings.expect(False, f"{name}: message {sequence} is not row {row['position']}")
-                    break
-    finally:
-        await bus.close()
-
-
-async def _messages(bus: Any, stream: str, last: int) -> list[tuple[int, str, bytes]]:
-    config = jetstream.ConsumerConfig(ack_policy=jetstream.AckPolicy.NONE, deliver_policy=jetstream.DeliverPolicy.ALL)
-    subscription = await bus.jetstream().pull_subscribe("", stream=stream, config=config)
-    found: list[tuple[int, str, bytes]] = []
-    while len(found) < last:
-        for message in await subscription.fetch(min(FETCH_MESSAGES, last - len(found)), timeout=FETCH_WITHIN_S):
-            found.append((message.metadata.sequence.stream, message.subject, message.data))
-    await subscription.unsubscribe()
-    return found
-
-
-# --- query tables -------------------------------------------------------------------------------------------------------------
-
-
-async def check_tables(findings: Findings, house: House, service: Service, log: LogRows) -> None:
-    """Each query table holds exactly what folding the log says, row by row and column by column."""
-    connection = await asyncpg.connect(read_dsn(house.known.postgres_dsn))
-    try:
-        held = await connection.fetch(f"select projection, held from {service.name}.checkpoints where held is not null")
-        findings.same([tuple(row) for row in held], [], f"{service.name}: projections held")
-        active = dict(await connection.fetch("select projection, active from theke.revisions where service = $1", service.name))
-        findings.same(active, {projection.name: projection.revision for projection in service.projections}, f"{service.name}: revisions")
-        for instance, rows in log.by_instance().items():
-            events = [recorded(row) for row in rows]
-            for projection in service.projections:
-                wanted = folded(projection, events)
-                for table in projection.tables:
-                    stored = await connection.fetch(
-                        f"select * from {service.name}.{table.name}_r{projection.revision} where instance = $1", instance
-                    )
-                    found = {tuple(row[column] for column in table.key): _plain(table.columns, row) for row in stored}
-                    expected = {
-                        key: _plain(table.columns, {**row, **dict(zip(table.key, key, strict=True))})
-                        for key, row in wanted.get(table.name, {}).items()
-                    }
-                    _compare(findings, f"{service.name}.{table.name} i{instance}", found, expected)
-    finally:
-        await connection.close()
-
-
-def folded(projection: Projection, events: Iterable[Recorded]) -> dict[str, dict[Key, Row]]:
-    """The tables of a projection after these events of one instance, from nothing, one event at a time."""
-    rows = Rows()
-    for event in events:
-        handle, reads = projection.handlers.get(event.type, (None, None))
-        for table, key in reads(event) if reads is not None else ():
-            rows.seed(table, key, None)
-        if handle is not None:
-            handle(rows, event)
-    return {table: dict(present) for table, present, _ in rows.written()}
-
-
-def _plain(columns: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with JSON columns decoded, so that they compare by content."""
-    values = {column: dict(row).get(column) for column in columns}
-    return {
-        column: json.loads(value, parse_float=Decimal) if columns[column] == "jsonb" and isinstance(value, str) else value
-        for column, value in values.items()
-    }
 
 
 def _compare(findings: Findings, name: str, found: Mapping[Any, Row], wanted: Mapping[Any, Row]) -> None:
@@ -460,17 +291,6 @@ async def _data(http: aiohttp.ClientSession, path: str) -> Any:
 
 
 # --- small things -------------------------------------------------------------------------------------------------------------
-
-
-def _grouped(rows: Iterable[Mapping[str, Any]], key: str, value: str) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for row in rows:
-        found.setdefault(row[key], []).append(row[value])
-    return found
-
-
-def _heads(rows: Iterable[Mapping[str, Any]], instance: int, key: str, value: str) -> dict[str, int]:
-    return {row[key]: row[value] for row in rows if row["instance"] == instance}
 
 
 def _twice(values: Iterable[Any]) -> list[Any]:

@@ -12,10 +12,13 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 import pytest
+
+from libs.runtime.config import PROJECT
 
 WITHIN_S = 60.0
 
@@ -39,6 +42,19 @@ class Installed:
             env=self.environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
+        return process.returncode or 0, out.decode(), err.decode()
+
+    async def shell(self, document: str) -> tuple[int, str, str]:
+        """The same of the shell blocks of a document, in a directory of their own."""
+        blocks = re.findall(r"```sh\n(.*?)```", (PROJECT / document).read_text(encoding="utf-8"), re.DOTALL)
+        script = f'theke() {{ {sys.executable} -m libs.cli.main "$@"; }}\n' + "\n".join(blocks)
+        with TemporaryDirectory() as directory:
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-eu", "-c", script,
+                cwd=directory, env={**self.environ, "PYTHONPATH": str(PROJECT)},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            out, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
         return process.returncode or 0, out.decode(), err.decode()
 
     async def login(self, username: str, password: str, **headers: str) -> tuple[int, Any]:
@@ -111,6 +127,12 @@ async def test_an_operators_first_hour(installed: Installed) -> None:
     assert code == 0
     assert re.search(r"inventory i1 +4 +4 +4", out)
 
+    # proof that nothing was lost, as the how-to has it
+    code, out, err = await installed.shell("docs/how-to/prove-that-nothing-was-lost.md")
+    assert (code, err) == (0, "")
+    assert out.count("Nothing was lost: 5 logs") == 2
+    assert "tax_rate.created" in out
+
     # a service that is down is said to be
     pid = next(process["pid"] for process in facts["processes"] if process["name"] == "pos")
     os.kill(pid, signal.SIGSTOP)
@@ -118,5 +140,8 @@ async def test_an_operators_first_hour(installed: Installed) -> None:
         code, out, _ = await installed.theke("status")
         assert code == 0
         assert "pos" in next(line for line in out.splitlines() if "does not answer" in line)
+        code, out, err = await installed.theke("events", "tail", "--service", "inventory", "--service", "pos", "-n", "1")
+        assert (code, out.count("\n")) == (0, 1)
+        assert "pos does not answer" in err
     finally:
         os.kill(pid, signal.SIGCONT)
