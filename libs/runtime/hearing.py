@@ -20,8 +20,9 @@ from libs.domain.errors import DomainError
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.asking import Services
+from libs.runtime.log_reading import LogRequest
 from libs.runtime.publishing import CloudEvent
-from libs.runtime.service import Host, LogRequest
+from libs.runtime.service import Host
 
 log = structlog.get_logger(__name__)
 
