@@ -174,7 +174,7 @@ def _dangling(record: RecordType) -> Iterator[tuple[str, Statement, tuple[str, .
     for field in record.fields:
         if field.type is not FieldType.ID or field.on_delete is OnDelete.KEEP:
             continue
-        for resource in [name for name in ([field.refers] if field.refers else ENTITIES) if name in RESOURCES]:
+        for resource in [field.refers] if field.refers else ENTITIES:
             by = f" and t.{record.field(field.refers_by).column} = $2" if field.refers_by else ""
             yield (
                 resource,
