@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from uuid import UUID
 
@@ -153,7 +153,7 @@ class Client:
         deadline: float,
         trace: str,
         window: int = limits.STREAM_WINDOW_CHUNKS,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The chunks (≤ ``BODY_MAX_BYTES`` each) of a query's large answer. ``deadline``: the longest silence, in seconds, that either
         side bears; ``window``: chunks that may be under way, so at most that many are held here.
 

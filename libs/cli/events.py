@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import heapq
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -144,7 +144,7 @@ class Logs:
                 print(f"theke: {service} does not answer ({refusal.reason}), so its log is read from the database", file=sys.stderr)
         return await (await self._log(service)).heads()
 
-    async def read(self, service: str, wanted: LogRequest) -> AsyncIterator[list[CloudEvent]]:
+    async def read(self, service: str, wanted: LogRequest) -> AsyncGenerator[list[CloudEvent], None]:
         """``heads`` has been asked before, so the way is known."""
         if service in self._straight or self._services is None:
             async for rows in selected(await self._log(service), wanted):
@@ -154,7 +154,7 @@ class Logs:
             yield events
 
     async def one(self, service: str, instance: int, position: int) -> CloudEvent | None:
-        async with aclosing(self.read(service, LogRequest(instance, position - 1, 1))) as pieces:  # type: ignore[type-var]
+        async with aclosing(self.read(service, LogRequest(instance, position - 1, 1))) as pieces:
             async for events in pieces:
                 for event in events:
                     return event

@@ -32,7 +32,7 @@ class Rule(msgspec.Struct, frozen=True, tag=True):
     """``broken(values)`` gives the faults of a record; ``ID`` is among its values."""
 
     def broken(self, values: Values) -> Iterable[FieldError]:
-        raise NotImplementedError
+        raise NotImplementedError  # every kind of rule has its own; a struct cannot be an abstract class
 
 
 class OnlyWhen(Rule, frozen=True):

@@ -14,6 +14,7 @@ each other. What an effect changes is heard by no other effect.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -71,23 +72,23 @@ class Follows(msgspec.Struct, frozen=True):
     events: Mapping[str, Sequence[Event]] = msgspec.field(default_factory=dict)
 
 
-class Effect:
+class Effect(ABC):
     """Base of all effects. ``name`` tells them apart; ``hears`` names records, ``tallies`` the kinds of streams that are its own."""
 
     name: str
     hears: frozenset[str]
     tallies: tuple[Aggregate[Any], ...] = ()
 
+    @abstractmethod
     async def streams(self, lookup: Lookup, instance: int, pending: Sequence[Pending]) -> Sequence[Also]:
         """Raises DomainError if there would be too many."""
-        raise NotImplementedError
 
     async def facts(self, lookup: Lookup, instance: int, pending: Sequence[Pending]) -> Any:
         return None
 
+    @abstractmethod
     def decide(self, states: States, writes: Sequence[Write], facts: Any, at: datetime) -> Follows:
         """Raises DomainError to refuse the whole command."""
-        raise NotImplementedError
 
 
 def needed(states: States, stream: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
 from datetime import datetime
 from functools import lru_cache
@@ -80,7 +80,7 @@ class Services:
 
     async def stream(
         self, service: str, name: str, body: Any, item: type[T], *, principal: Principal, trace: str = ""
-    ) -> AsyncIterator[list[T]]:
+    ) -> AsyncGenerator[list[T], None]:
         """Items in pieces, pulled as they are consumed. Close it early with ``contextlib.aclosing``."""
         pieces = self._client.stream(
             subjects.query(service, subject_name(name)),
@@ -92,11 +92,11 @@ class Services:
         )
         # the type checker takes neither a list of a type made at run time, nor an iterator for the generator that it is
         decoder = _decoder(list[item])  # type: ignore[valid-type]
-        async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
+        async with aclosing(pieces) as open_pieces:
             async for piece in open_pieces:
                 yield decoder.decode(piece)
 
-    async def log(self, service: str, wanted: LogRequest) -> AsyncIterator[list[CloudEvent]]:
+    async def log(self, service: str, wanted: LogRequest) -> AsyncGenerator[list[CloudEvent], None]:
         """Events of a log as they are published, in pieces; for Theke itself only."""
         pieces = self._client.stream(
             subjects.query(service, "log"),
@@ -106,7 +106,7 @@ class Services:
             deadline=STREAM_SILENCE_MAX_S,
             trace="",
         )
-        async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
+        async with aclosing(pieces) as open_pieces:
             rest = b""
             async for piece in open_pieces:
                 *lines, rest = (rest + piece).split(b"\n")

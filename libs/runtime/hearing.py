@@ -138,6 +138,6 @@ class Hearing:
             deadline=SILENCE_MAX_S,
             trace="",
         )
-        async with aclosing(pieces) as open_pieces:  # type: ignore[type-var]
+        async with aclosing(pieces) as open_pieces:
             content = b"".join([piece async for piece in open_pieces])
         return _events.decode_lines(content)

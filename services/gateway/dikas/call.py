@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
@@ -282,7 +282,7 @@ class Call:
             service, name, body, answer, principal=self.principal, deadline=limits.REQUEST_DEADLINE_S, trace=self.trace
         )
 
-    def stream(self, service: str, name: str, body: Any, item: type[T]) -> AsyncIterator[list[T]]:
+    def stream(self, service: str, name: str, body: Any, item: type[T]) -> AsyncGenerator[list[T], None]:
         return self.services.stream(service, name, body, item, principal=self.principal, trace=self.trace)
 
 
