@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -45,7 +46,10 @@ def logging_as_before() -> Iterator[None]:
     single one takes seconds, in which the loop stands still."""
     handlers, level = logging.root.handlers[:], logging.root.level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+    structlog.configure(
+        processors=[*structlog.get_config()["processors"][:-1], plain],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # what services of this process say is no answer of a command
+    )
     yield
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers

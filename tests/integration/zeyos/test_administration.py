@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from libs.cli import applications, exits, groups, main, records
 from libs.cli.acting import operator_of
@@ -51,6 +52,20 @@ async def _as(inn: Inn, employee: Any) -> Erp:
     one = Erp(inn.theke.url, inn.name)
     await one.login(employee.name, employee.password)
     return one
+
+
+async def test_what_a_service_says_meanwhile_is_no_part_of_the_answer(run: Run, shared_inn: Inn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that began to copy in the middle of a command had its line parsed as the command's JSON."""
+    made, act = [], groups._act
+
+    async def acts(*arguments: Any) -> int:
+        structlog.get_logger("libs.bus.relay").info("relay_copying")
+        made.append(arguments)
+        return await act(*arguments)
+
+    monkeypatch.setattr(groups, "_act", acts)
+    assert await run("groups", "list", shared_inn.name) is not None
+    assert made
 
 
 async def test_an_operator_makes_groups_and_says_what_they_may(run: Run, shared_inn: Inn, hire: Hire, admin: Erp) -> None:
