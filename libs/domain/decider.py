@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -100,6 +100,14 @@ class RowsKept:
         self.by = by
 
 
+class Referrer(NamedTuple):
+    """A column of ``service.table`` with IDs of rows that it refers to; ``by``: the column that names the resource they are of, or ""."""
+
+    table: str
+    column: str
+    by: str = ""
+
+
 class Lookup(Protocol):
     """Query tables as facts are loaded from them: many commands' look-ups share one statement."""
 
@@ -118,9 +126,10 @@ class Lookup(Protocol):
         ...
 
     async def referrers(
-        self, table: str, column: str, instance: int, ids: Sequence[int], limit: int, *, by: str = "", named: str = ""
-    ) -> list[int]:
-        """IDs of rows of ``service.table`` that have one of these in ``column``, at most ``limit``; ``by``: and ``named`` in that one."""
+        self, referrers: tuple[Referrer, ...], instance: int, ids: Sequence[int], limit: int, *, named: str = ""
+    ) -> Sequence[Sequence[int]]:
+        """For each of these columns the IDs of rows that have one of ``ids`` in it, in order, at most about ``limit``; all are asked at
+        once. ``named``: the resource that columns with a ``by`` have to name."""
         ...
 
     async def fetch(self, statement: Any, instance: int, *arguments: Any) -> list[Any]:

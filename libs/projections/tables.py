@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from libs.domain.decider import RowsKept
+from libs.domain.decider import Referrer, RowsKept
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
 from libs.eventstore.connections import Connections, Loan
 from libs.eventstore.log import LOST
@@ -109,7 +109,7 @@ class Tables:
         self._projections: dict[tuple[str, str], tuple[str, int]] = {}
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
-        self._referrers: dict[tuple[str, str, str], Statement] = {}
+        self._referrers: dict[tuple[Referrer, ...], Statement] = {}
         self._kept = Kept(self)
         self._summaries = asyncio.Semaphore(SUMMARIES_AT_ONCE_MAX)
         self._searches = asyncio.Semaphore(SEARCHES_AT_ONCE_MAX)
@@ -328,18 +328,20 @@ class Tables:
         return await self.fetch_one(statement, instance, key) is not None
 
     async def referrers(
-        self, table: str, column: str, instance: int, ids: Sequence[int], limit: int, *, by: str = "", named: str = ""
-    ) -> list[int]:
-        """IDs of rows of ``service.table`` that have one of these in ``column``, at most ``limit``; ``by``: and ``named`` in that one."""
-        service, name = table.split(".")
-        statement = self._referrers.get((table, column, by))
+        self, referrers: tuple[Referrer, ...], instance: int, ids: Sequence[int], limit: int, *, named: str = ""
+    ) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in referrers]
+        if not referrers:
+            return found
+        statement = self._referrers.get(referrers)
         if statement is None:
-            also = f" and t.{by} = $4" if by else ""
-            statement = self._referrers[table, column, by] = Statement(
-                f"select t.id from {{{service}.{name}}} t where t.instance = $1 and t.{column} = any($2::bigint[]){also} "
-                "order by t.id limit $3"
-            )
-        return [row["id"] for row in await self.fetch(statement, instance, list(ids), limit, *([named] if by else []))]
+            text = _REFERRERS_AND.join(map(_referring, range(len(referrers)), referrers))
+            statement = self._referrers[referrers] = Statement(text, lasting=False)
+        for row in await self.fetch(statement, instance, list(ids), limit, *([named] if any(one.by for one in referrers) else [])):
+            found[row["place"]].append(row["id"])
+        for rows in found:
+            rows.sort()
+        return found
 
     def rows(
         self, table: str, instance: int, keys: Sequence[str], columns: tuple[str, ...], by: str = "key"
@@ -359,6 +361,15 @@ class Tables:
     def kept(self, what: RowsKept, instance: int, keys: Sequence[str]) -> Awaitable[Mapping[str, Any]]:
         """What is made of rows that seldom change, as they are now."""
         return self._kept.ask(what, instance, keys)
+
+
+_REFERRERS_AND = " union all "
+
+
+def _referring(place: int, one: Referrer) -> str:
+    also = f" and t{place}.{one.by} = $4" if one.by else ""
+    where = f"t{place}.instance = $1 and t{place}.{one.column} = any($2::bigint[]){also}"
+    return f"(select {place} as place, t{place}.id from {{{one.table}}} t{place} where {where} limit $3)"
 
 
 class _Gathered:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from libs.domain.access import Access, Rights
-from libs.domain.decider import Claim, Command, CommandType, Decision, Lookup, States, StreamRef
+from libs.domain.decider import Claim, Command, CommandType, Decision, Lookup, Referrer, States, StreamRef
 from libs.domain.errors import DomainError, FieldError, Kind, conflict, invalid, not_found, unavailable
 from libs.domain.etags import etag
 from libs.domain.events import Event, Recorded
@@ -526,6 +526,7 @@ class Family:
         self._by_name: Mapping[str, Referring] = {**{member.type.name: member for member in members}, **others}
         self._changeable = {member.type.name: member for member in members}
         self._effects = tuple(effects)
+        self._referring: dict[str, tuple[Sequence[tuple[Referring, Field]], tuple[Referrer, ...]]] = {}
         self._aggregates = {member.type.name: member.aggregate for member in members}
         self._aggregates |= {tally.name: tally for effect in effects for tally in effect.tallies}
         for member in members:
@@ -568,8 +569,10 @@ class Family:
         for _ in range(GENERATIONS_MAX):
             next_: dict[str, list[int]] = {}
             for gone, gone_ids in fresh.items():
-                for member, field in self.referring(gone):
-                    for id_ in await self._referrers(lookup, instance, member, field, gone, gone_ids):
+                fields, columns = self.referrers(gone)
+                rows = await lookup.referrers(columns, instance, gone_ids, TAKEN_ALONG_MAX + 1, named=gone)
+                for (member, field), referring in zip(fields, rows, strict=True):
+                    for id_ in referring:
                         key = (member.type.resource, id_)
                         if key in going:
                             continue
@@ -597,19 +600,13 @@ class Family:
             whole += alongs if other is None else await other.keyed(lookup, instance, alongs)
         return tuple(whole)
 
-    async def _referrers(
-        self, lookup: Lookup, instance: int, member: Referring, field: Field, resource: str, ids: Sequence[int]
-    ) -> list[int]:
-        by = member.type.field(field.refers_by).column if field.refers_by else ""
-        return await lookup.referrers(
-            f"{member.type.service}.{member.type.table}",
-            field.column,
-            instance,
-            ids,
-            TAKEN_ALONG_MAX + 1,
-            by=by,
-            named=resource if by else "",
-        )
+    def referrers(self, resource: str) -> tuple[Sequence[tuple[Referring, Field]], tuple[Referrer, ...]]:
+        """The fields that may refer to a resource, and where they are kept."""
+        known = self._referring.get(resource)
+        if known is None:
+            fields = tuple(self.referring(resource))
+            known = self._referring[resource] = fields, tuple(_kept_in(member.type, field) for member, field in fields)
+        return known
 
     def refs(self, along: Iterable[Along]) -> list[StreamRef]:
         return [self._by_name[one.record].along_ref(one) for one in along]
@@ -713,6 +710,11 @@ class Family:
 
     def _forgotten(self, _: States, command: Command[Forget], recorded: Sequence[Recorded]) -> Dropped:
         return self.dropped(recorded, along=command.body.along)
+
+
+def _kept_in(record: RecordType, field: Field) -> Referrer:
+    by = record.field(field.refers_by).column if field.refers_by else ""
+    return Referrer(f"{record.service}.{record.table}", field.column, by)
 
 
 def _file_ids(body: Create | Change) -> dict[str, int]:

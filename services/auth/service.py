@@ -81,7 +81,7 @@ async def _extend(host: Host) -> None:
     assert answers.keys() == DOORS.keys()
     for name, answer in answers.items():
         host.server.register(Call.COMMAND, subject_name(name), answer)
-    await Forgetting(host, _erp.family, also={"user.delete": "users", "application.delete": "applications"}).start()
+    await Forgetting(host, ERP.family, also={"user.delete": "users", "application.delete": "applications"}).start()
     host.run(_heartbeat(host))
 
 
@@ -101,12 +101,12 @@ DOORS: Final = {
 }
 
 _parts = record_parts(USERS, APPLICATIONS)
-_erp = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS, {"permission": check_permission}, (Keyed(USERS, USER_ROW),))
+ERP = erp_parts("auth", {"access": access.RECORDS}, RECORD_EVENTS, {"permission": check_permission}, (Keyed(USERS, USER_ROW),))
 _seen = tuple(query for seen in (USERS_OF_THE_ERP, APPLICATIONS_OF_THE_ERP) for query in ResourceReads(seen).queries())
 SERVICE = Service(
     "auth",
     commands=(
-        *_erp.commands,
+        *ERP.commands,
         *staff.COMMANDS,
         *APPLICATIONS.commands(),
         *instances.COMMANDS,
@@ -114,8 +114,8 @@ SERVICE = Service(
         sessions.END,
         access_tokens.REVOKE,
     ),
-    projections=(*_parts.projections, *_erp.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS, *TOKEN_PROJECTIONS),
-    queries=(*_parts.queries, *_erp.queries, *_seen, *QUERIES, *STAFF_QUERIES),
+    projections=(*_parts.projections, *ERP.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS, *TOKEN_PROJECTIONS),
+    queries=(*_parts.queries, *ERP.queries, *_seen, *QUERIES, *STAFF_QUERIES),
     extend=_extend,
     doors=DOORS,
 )

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -36,11 +37,11 @@ from libs.runtime.databases import create_database, log_dsn, on_database, read_d
 from libs.runtime.endpoints import Endpoints
 from services.crm.service import SERVICE as CRM
 from tests.bench import load
-from tests.bench.__main__ import compared, free_port, started
+from tests.bench.__main__ import Turns, free_port, started
 
 ACCOUNTS: Final = int(os.environ.get("BENCH_ACCOUNTS", "100000"))
 GROUPS: Final = 100
-SECONDS: Final = float(os.environ.get("BENCH_SECONDS", "8"))
+SECONDS: Final = float(os.environ.get("BENCH_SECONDS", "9"))
 CLIENTS: Final = 16
 EXPORTS: Final = 3
 SHOWN_WITHIN_S: Final = 600.0
@@ -59,6 +60,7 @@ class Business:
         self.instance = 0
         self.groups: list[int] = []
         self.headers: dict[str, str] = {}
+        self._turns = Turns(found.postgres_dsn)
         self._read = asyncpg.connect(read_dsn(found.postgres_dsn))
 
     async def open(self) -> None:
@@ -147,8 +149,11 @@ class Business:
 
         floor, theke = asking(f"/{self.instance}/accounts"), asking("/demo/api/v1/accounts")
         for clients in (1, CLIENTS):
-            bottom = await load.rounds(self.floor_port, floor, clients, SECONDS)
-            compared("list, 50 of 1,000", bottom, await load.rounds(self.port, theke, clients, SECONDS))
+            await self._turns.compare(
+                "list, 50 of 1,000",
+                partial(load.rounds, self.floor_port, floor, clients),
+                partial(load.rounds, self.port, theke, clients),
+            )
 
     # --- writes ---------------------------------------------------------------------------------------------------------------
 
@@ -157,12 +162,15 @@ class Business:
         body = json.dumps({"lastname": "Neu", "currency": "EUR", "type": 1}).encode()
         change = json.dumps({"description": "geändert"}).encode()
         for title, step in (("account, create", 0), ("account, change", 1), ("account, delete", 2)):
-            figures = []
-            for port, path, headers in ((self.floor_port, "/accounts", {}), (self.port, "/demo/api/v1/accounts", self.headers)):
-                figures.append(await self._step(port, path, headers, step, body, change))
-            compared(title, *figures)
+            await self._turns.compare(
+                title,
+                partial(self._step, self.floor_port, "/accounts", {}, step, body, change),
+                partial(self._step, self.port, "/demo/api/v1/accounts", self.headers, step, body, change),
+            )
 
-    async def _step(self, port: int, path: str, headers: dict[str, str], step: int, body: bytes, change: bytes) -> load.Figures:
+    async def _step(
+        self, port: int, path: str, headers: dict[str, str], step: int, body: bytes, change: bytes, seconds: float
+    ) -> load.Figures:
         made: list[list[bytes]] = [[] for _ in range(CLIENTS)]
 
         async def create(connection: load.Client, number: int) -> bool:
@@ -182,9 +190,9 @@ class Business:
             return await connection.ask(load.request("DELETE", f"{path}/{made[number].pop().decode()}", headers)) == 204
 
         if step == 0:
-            return await load.rounds(port, create, CLIENTS, SECONDS)
-        await load.rounds(port, create, CLIENTS, SECONDS if step == 2 else 1.0)
-        return await load.rounds(port, (touch, delete)[step - 1], CLIENTS, SECONDS if step == 1 else SECONDS / 2)
+            return await load.rounds(port, create, CLIENTS, seconds)
+        await load.rounds(port, create, CLIENTS, seconds if step == 2 else 1.0)
+        return await load.rounds(port, (touch, delete)[step - 1], CLIENTS, seconds if step == 1 else seconds / 2)
 
     # --- export ---------------------------------------------------------------------------------------------------------------
 

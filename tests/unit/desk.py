@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
-from libs.domain.decider import Command, CommandType, StreamRef
+from libs.domain.decider import Command, CommandType, Referrer, StreamRef
 from libs.domain.errors import DomainError, conflict
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import derived
@@ -174,10 +174,12 @@ class Desk:
         return {key: rows for key, rows in found.items() if rows}
 
     async def referrers(
-        self, table: str, column: str, instance: int, ids: Sequence[int], limit: int, *, by: str = "", named: str = ""
-    ) -> list[int]:
-        shown = self._shown(table) or ()
-        return sorted(row["id"] for row in shown if row[column] in ids and (not by or row[by] == named))[:limit]
+        self, referrers: tuple[Referrer, ...], instance: int, ids: Sequence[int], limit: int, *, named: str = ""
+    ) -> list[list[int]]:
+        return [
+            sorted(row["id"] for row in self._shown(table) or () if row[column] in ids and (not by or row[by] == named))[:limit]
+            for table, column, by in referrers
+        ]
 
     async def referenced(self, table: str, column: str, instance: int, key: str, *, listed: bool = False) -> bool:
         return any(str(row[column]) == key for row in self._shown(table) or ())

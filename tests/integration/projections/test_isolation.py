@@ -15,16 +15,21 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from libs.contracts.resources import RESOURCES
 from libs.domain.errors import DomainError, Kind
 from libs.projections import store
 from libs.projections import tables as module
 from libs.projections.tables import PAGE_ROWS, SUMMARIES_AT_ONCE_MAX, Statement, Tables, registered
 from libs.runtime.erp import DANGLING
 from libs.runtime.service import Service
+from services.auth.service import ERP as AUTH_ERP
 from services.auth.service import SERVICE as AUTH
+from services.billing.records import ERP as BILLING_ERP
 from services.billing.service import SERVICE as BILLING
 from services.crm.files import UNNAMED
+from services.crm.records import ERP as CRM_ERP
 from services.crm.service import SERVICE as CRM
+from services.inventory.erp import ERP as INVENTORY_ERP
 from services.inventory.service import SERVICE as INVENTORY
 from services.pos.service import SERVICE as POS
 from tests.conftest import Databases
@@ -153,6 +158,25 @@ async def test_a_file_that_only_another_instance_names_is_named_by_nobody(filled
         for instance, before, of in ((OWN, 7, resource), (OWN, 8, "x"), (FOREIGN, 8, resource), (EMPTY, 8, resource)):
             assert await connection.fetch(text, instance, before, of) == [], statement.text
         await undo.rollback()
+
+
+async def test_what_a_delete_takes_along_is_of_its_instance(filled_whole: Filled) -> None:
+    """Every column that may refer to a resource is asked, all of them at once."""
+    connection, tables = filled_whole
+    asked = 0
+    for family in (AUTH_ERP.family, BILLING_ERP.family, CRM_ERP.family, INVENTORY_ERP.family):
+        for resource in RESOURCES:
+            fields, columns = family.referrers(resource)
+            for table, column, _ in columns:
+                name = await tables._resolve(connection, f"{{{table}}}", [(table.split(".")[0], table.split(".")[1])])
+                await connection.execute(f"update {name} set {column} = 8 where instance = {FOREIGN}")
+            assert len(columns) == len(fields)
+            assert await tables.referrers(columns, OWN, [7, 9], 10, named="x") == [[7] for _ in columns], resource
+            assert await tables.referrers(columns, OWN, [8], 10, named="x") == [[] for _ in columns], resource
+            assert await tables.referrers(columns, FOREIGN, [8], 10, named="x") == [[7] for _ in columns], resource
+            assert await tables.referrers(columns, EMPTY, [7], 10, named="x") == [[] for _ in columns], resource
+            asked += len(columns)
+    assert asked > 190, "columns with a reference"
 
 
 async def test_lookups_for_facts_stay_in_their_instance_also_when_asked_together(filled: Any) -> None:
