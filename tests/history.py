@@ -19,6 +19,7 @@ import msgspec
 
 from libs.contracts.pos.events import PaymentTaken, ReceiptIssued, ReceiptLine, TaxAmount
 from libs.domain.events import Recorded
+from libs.projections.declare import suffix
 from libs.projections.rows import Rows
 from services.pos.pricing import taxes_of
 from services.pos.projections import RECEIPTS, receipt_issued
@@ -139,8 +140,14 @@ async def write(connection: asyncpg.Connection, instance: int, receipts: Iterato
         (instance, *(row.get(column, key[0]) for column in table.columns)) for _, upserts, _ in rows.written() for key, row in upserts
     )
     await connection.copy_records_to_table(
-        f"receipts_r{RECEIPTS.revision}", schema_name="pos", records=records, columns=["instance", *table.columns]
+        await receipts_table(connection), schema_name="pos", records=records, columns=["instance", *table.columns]
     )
+
+
+async def receipts_table(connection: asyncpg.Connection) -> str:
+    """The table of receipts that readers get, in the schema pos."""
+    statement = "select active, generation from theke.revisions where service = 'pos' and projection = 'receipts'"
+    return f"receipts_{suffix(*await connection.fetchrow(statement))}"
 
 
 def _recorded(instance: int, position: int, issued: ReceiptIssued) -> Recorded:

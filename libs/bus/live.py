@@ -15,6 +15,8 @@ from libs.domain.errors import DomainError, Kind
 log = structlog.get_logger("bus")
 
 POKE = "poke"
+REVIEW = "review"  # an operator changed what is held or which tables are live
+EVERYBODY, SWITCHED = "theke", "switched"  # readers find tables under another name
 
 
 class Poke(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -249,6 +249,7 @@ def needs(route: Any) -> tuple[str, ...]:
 
 # --- events -------------------------------------------------------------------------------------------------------------------
 
+EVERY_SERVICE: Final = "every service"
 EVENTS: Final = """# Events
 
 {made}
@@ -268,6 +269,8 @@ def events() -> str:
         service = parts[2] if parts[:2] == ["libs", "contracts"] else parts[1] if parts[0] == "services" else ""
         if service in by_service:
             by_service[service].append(class_)
+        elif parts[0] == "libs":
+            by_service.setdefault(EVERY_SERVICE, []).append(class_)
     return EVENTS.format(made=MADE, services="\n".join(_events_of(service, found) for service, found in by_service.items()))
 
 

@@ -209,6 +209,10 @@ class Log:
         """Rows of a stream behind a version of it and not behind position ``up_to``."""
         return await self._read("scan_stream", instance, stream, version, up_to, min(limit, READ_MAX_ROWS))
 
+    async def read_stream_everywhere(self, stream: str) -> list[Recorded]:
+        """Every event of the streams of this name, of all instances. For streams that stay short."""
+        return [recorded(row) for row in await self._read("read_stream_everywhere", stream)]
+
     async def heads(self) -> dict[int, int]:
         """The newest position of every instance that has events."""
         return {row["instance"]: row["position"] for row in await self._read("list_heads")}

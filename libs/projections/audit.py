@@ -19,8 +19,9 @@ from libs.domain.events import Recorded
 from libs.eventstore.audit import PAGE_ROWS, Findings
 from libs.eventstore.codec import UnknownEvent, recorded
 from libs.projections import store
-from libs.projections.declare import Key, Projection, Table
+from libs.projections.declare import Build, Key, Projection, Table
 from libs.projections.rows import Rows
+from libs.projections.skips import Known
 
 # what a column's value is in Python, by its type in Postgres
 TYPES: Final[Mapping[str, Any]] = {
@@ -102,21 +103,24 @@ class Shown:
         connection: asyncpg.Connection,
         service: str,
         instance: int,
-        projection: Projection,
+        build: Build,
         standing: Standing,
         scratch: sqlite3.Connection,
+        passed: Known = frozenset(),
     ) -> None:
         self.findings = Findings("tables")
-        self.projection = projection
+        self.projection = build.projection
         self.rows = 0
         self._connection = connection
         self._service = service
         self._instance = instance
         self._standing = standing
-        self._folded = Folded(projection, scratch)
+        self._folded = Folded(build.projection, scratch)
+        self._build = build
+        self._passed = passed
         self._at = 0
         if standing.held is not None:
-            self.findings.add(f"{service}.{projection.name} is held: {standing.held}", standing.position + 1)
+            self.findings.add(f"{service}.{build.projection.name} is held: {standing.held}", standing.position + 1)
 
     async def page(self, rows: Sequence[Row]) -> None:
         wanted = [row for row in rows if row["position"] <= self._standing.position] if not self.findings.full else []
@@ -124,11 +128,16 @@ class Shown:
             return
         self._at = wanted[-1]["position"]
         try:
-            self._folded.fold([recorded(row) for row in wanted if row["type"] in self.projection.handlers])
+            self._folded.fold([recorded(row) for row in wanted if self._counts(row)])
         except UnknownEvent as unknown:
             self._stop(f"{self.projection.name} cannot be folded by this version: {unknown}", wanted[0])
         except Exception as error:  # an altered row makes a handler stumble over anything
             self._stop(f"{self.projection.name} cannot be folded: {type(error).__name__}: {error}", wanted[0])
+
+    def _counts(self, row: Row) -> bool:
+        """Whether it changes these tables: an event that an operator let them pass over does not."""
+        place = (self.projection.name, self.projection.revision, row["position"])
+        return row["type"] in self.projection.handlers and place not in self._passed
 
     def _stop(self, what: str, row: Row) -> None:
         self.findings.add(what, row["position"])
@@ -145,7 +154,7 @@ class Shown:
 
     async def _compare(self, table: Table) -> None:
         name = f"{self._service}.{table.name}"
-        statement = f"select * from {self._service}.{table.name}_r{self.projection.revision} where instance = $1"
+        statement = f"select * from {self._service}.{table.name}_{self._build.suffix} where instance = $1"
         cursor = await self._connection.cursor(statement, self._instance)
         while stored := await cursor.fetch(PAGE_ROWS):
             self.rows += len(stored)
@@ -171,9 +180,10 @@ async def standings(connection: asyncpg.Connection, service: str, instance: int)
     return {id_: Standing(position, held) for (id_, of), (position, held) in found.items() if of == instance}
 
 
-async def serving(connection: asyncpg.Connection, service: str) -> dict[str, int]:
-    """Projection → the revision that readers get."""
-    return dict(await connection.fetch("select projection, active from theke.revisions where service = $1", service))
+async def serving(connection: asyncpg.Connection, service: str) -> dict[str, tuple[int, int]]:
+    """Projection → the revision that readers get, and which generation of it."""
+    rows = await connection.fetch("select projection, active, generation from theke.revisions where service = $1", service)
+    return {row["projection"]: (row["active"], row["generation"]) for row in rows}
 
 
 def _decoder(table: Table) -> msgspec.msgpack.Decoder[dict[str, Any]]:

@@ -57,3 +57,27 @@ class Projection(msgspec.Struct):
 
     def table(self, name: str) -> Table:
         return next(table for table in self.tables if table.name == name)
+
+
+class Build(msgspec.Struct, frozen=True):
+    """The tables of a projection that one run over the log has filled. A revision begins with generation 0; every rebuild is one more."""
+
+    projection: Projection
+    generation: int = 0
+
+    @property
+    def suffix(self) -> str:
+        return suffix(self.projection.revision, self.generation)
+
+    @property
+    def id(self) -> str:
+        """What its checkpoints go by."""
+        return f"{self.projection.name}_{self.suffix}"
+
+
+def suffix(revision: int, generation: int = 0) -> str:
+    """What stands behind a table's name: ``r4``, or ``r4g2`` for the second rebuild of revision 4."""
+    return f"r{revision}g{generation}" if generation else f"r{revision}"
+
+
+BUILD_SQL = "('r' || r.active || case r.generation when 0 then '' else 'g' || r.generation end)"  # the same of a row r of theke.revisions

@@ -16,20 +16,21 @@ import asyncpg
 from libs.domain.decider import RowsKept
 from libs.domain.errors import unavailable
 from libs.eventstore.log import LOST
+from libs.projections.declare import BUILD_SQL
 
 if TYPE_CHECKING:
     from libs.projections.tables import Tables
 
 KEPT_MAX_KEYS = 50_000
 
-Positions = Mapping[str, tuple[int, int]]
-"""projection → its active revision, and how far that is"""
+Positions = Mapping[str, tuple[str, int]]
+"""projection → the build of it that readers get, and how far that is"""
 
 
 class _Shelf:
     __slots__ = ("at", "made")
 
-    def __init__(self, at: tuple[int, int] | None = None) -> None:
+    def __init__(self, at: tuple[str, int] | None = None) -> None:
         self.at = at
         self.made: dict[str, Any] = {}
 
@@ -64,12 +65,12 @@ class Kept:
         return {key: made[key] for key in keys if key in made}
 
     def _shelf(self, what: RowsKept, instance: int, positions: Positions) -> _Shelf:
-        """What is kept, if it still holds; else an empty one. It is not kept as long as this process may look into another revision."""
-        projection, revision = self._tables.read_from(what.service, what.name) or ("", 0)
+        """What is kept, if it still holds; else an empty one. It is not kept as long as this process may look into another build."""
+        projection, build = self._tables.read_from(what.service, what.name) or ("", "")
         at = positions.get(projection)
         if at is None:
             return _Shelf()
-        if at[0] != revision:
+        if at[0] != build:
             self._tables.forget_revisions()
             return _Shelf()
         shelf = self._shelves.get((what, instance))
@@ -105,8 +106,8 @@ class _Checkpoints:
         self._tables = tables
         self._service = service
         self._text = (
-            "select c.instance, r.projection, r.active, c.position from theke.revisions r "
-            f"join {service}.checkpoints c on c.projection = r.projection || '_r' || r.active "
+            f"select c.instance, r.projection, {BUILD_SQL} as build, c.position from theke.revisions r "
+            f"join {service}.checkpoints c on c.projection = r.projection || '_' || {BUILD_SQL} "
             "where c.instance = any($1::int[]) and r.service = $2"
         )
         self._waiting: dict[int, list[asyncio.Future[Positions]]] = {}
@@ -135,12 +136,12 @@ class _Checkpoints:
                     if not future.done():
                         future.set_result(found[instance])
 
-    async def _read(self, instances: list[int]) -> dict[int, dict[str, tuple[int, int]]]:
-        found: dict[int, dict[str, tuple[int, int]]] = {instance: {} for instance in instances}
+    async def _read(self, instances: list[int]) -> dict[int, dict[str, tuple[str, int]]]:
+        found: dict[int, dict[str, tuple[str, int]]] = {instance: {} for instance in instances}
         try:
             async with self._tables.lent() as connection:
-                for instance, projection, active, position in await connection.fetch(self._text, instances, self._service):
-                    found[instance][projection] = active, position
+                for instance, projection, build, position in await connection.fetch(self._text, instances, self._service):
+                    found[instance][projection] = build, position
         except asyncpg.UndefinedTableError:
             raise unavailable("tables_not_ready") from None
         except LOST as error:

@@ -19,8 +19,8 @@ import structlog
 from libs.domain.events import Recorded
 from libs.eventstore.codec import UnknownEvent
 from libs.eventstore.log import LOST, LogUnreachable
-from libs.projections import store
-from libs.projections.declare import Key, Projection
+from libs.projections import skips, store
+from libs.projections.declare import Build, Key, Projection
 from libs.projections.remembered import Remembered
 from libs.projections.rows import Row, Rows
 
@@ -30,6 +30,7 @@ BATCH_MAX_EVENTS = 2_000
 OFFERED_MAX_EVENTS = 20_000
 LEADER_POLL_S = 1.0
 LOOK_AGAIN_S = 2.0
+REVIEW_EVERY_S = 2.0  # what operators did: builds, holds
 PAUSE_AFTER_ERROR_S = 0.5
 CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_MS = 30_000
@@ -40,6 +41,8 @@ class LogReader(Protocol):
     async def read(self, instance: int, after: int, limit: int) -> list[Recorded]: ...
 
     async def heads(self) -> dict[int, int]: ...
+
+    async def read_stream_everywhere(self, stream: str) -> list[Recorded]: ...
 
 
 Announce = Callable[[Mapping[int, int]], Awaitable[None]]
@@ -62,14 +65,28 @@ async def _silent(_: Mapping[int, int]) -> None:
 
 
 class Projector:
-    """``announce`` tells other processes of this service how far the tables are (instance → position)."""
+    """``announce`` tells other processes of this service how far the tables are (instance → position), ``switched`` all readers that
+    tables have another name now."""
 
-    def __init__(self, dsn: str, service: str, projections: Sequence[Projection], log_: LogReader, announce: Announce = _silent) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        service: str,
+        projections: Sequence[Projection],
+        log_: LogReader,
+        announce: Announce = _silent,
+        switched: Callable[[], None] = lambda: None,
+    ) -> None:
         self._dsn = dsn
         self._service = service
         self._projections = tuple(projections)
+        self._builds = tuple(Build(projection) for projection in projections)  # all that are live
+        self._active = frozenset(build.id for build in self._builds)
+        self._skips: dict[int, skips.Known] = {}
+        self._review_at = 0.0
         self._log = log_
         self._announce = announce
+        self._switched = switched
         self._connection: asyncpg.Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -118,13 +135,18 @@ class Projector:
             for instance, position in positions.items():
                 self._reached(instance, position)
 
+    def review(self) -> None:
+        """An operator did something: look at builds and holds now."""
+        self._review_at = 0.0
+        self._wake.set()
+
     # what others ask
 
     async def wait(self, instance: int, position: int, timeout: float) -> bool:
         """True once every projection has reached ``position``; False if one is held or the time is over."""
         if not self._projections or self._seen.get(instance, 0) >= position:
             return True
-        if any(held_instance == instance for _, held_instance in self._held):
+        if any(held_instance == instance and id_ in self._active for id_, held_instance in self._held):
             return False
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(instance, []).append((position, waiter))
@@ -144,9 +166,9 @@ class Projector:
                 del self._waiters[instance]
 
     def status(self) -> dict[str, dict[int, dict[str, int | str | None]]]:
-        """projection → instance → position and why it is held."""
+        """projection → instance → position and why it is held, of what readers get."""
         found: dict[str, dict[int, dict[str, int | str | None]]] = {projection.name: {} for projection in self._projections}
-        names = {projection.id: projection.name for projection in self._projections}
+        names = {build.id: build.projection.name for build in self._builds if build.id in self._active}
         for (id_, instance), position in self._positions.items():
             if id_ in names:
                 found[names[id_]][instance] = {"position": position, "held": self._held.get((id_, instance))}
@@ -206,12 +228,14 @@ class Projector:
             await self._follow(connection)
             await asyncio.sleep(LEADER_POLL_S)
         await self._load_checkpoints(connection)
+        self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
         self.leading = True
         log.info("projecting", service=self._service)
         await self._look()
         await self._catch_up(connection)
-        for projection in self._projections:
-            await store.activate(connection, self._service, projection)
+        for build in self._builds:
+            if build.id in self._active:
+                await store.activate(connection, self._service, build.projection, build.generation)
         self.ready.set()
         while True:
             try:
@@ -222,7 +246,43 @@ class Projector:
             self._wake.clear()
             if connection.is_closed():  # and with it the leadership; an idle projector would not find out by itself
                 raise ConnectionResetError("the connection of the projector was closed")
+            if (now := asyncio.get_running_loop().time()) >= self._review_at:
+                self._review_at = now + REVIEW_EVERY_S
+                await self._review(connection)
             await self._catch_up(connection)
+
+    # what operators do
+
+    async def _review(self, connection: asyncpg.Connection) -> None:
+        """Takes over builds that were filled, lets go of retired ones, goes on where a hold was lifted."""
+        held = dict(self._held)
+        await self._load_checkpoints(connection)
+        if held.keys() - self._held.keys():
+            self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
+        known = await store.builds(connection, self._service)
+        for projection in self._projections:
+            for (name, revision, generation), state in known.items():
+                if (name, revision, state) == (projection.name, projection.revision, store.State.FILLED):
+                    await self._take_over(connection, Build(projection, generation))
+
+    async def _take_over(self, connection: asyncpg.Connection, build: Build) -> None:
+        """Brings a filled build to where the others are, and switches readers to it. It was filled to near the head, so this is short."""
+        self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
+        await self._load_positions(connection, {build.id})
+        heads = dict(self._heads)
+        for instance, head in heads.items():
+            while (at := self._positions.get((build.id, instance), 0)) < head and (build.id, instance) not in self._held:
+                events = await self._log.read(instance, at, BATCH_MAX_EVENTS)
+                await self._project(connection, {instance: events}, (build,))
+        if any(id_ == build.id for id_, _ in self._held):
+            log.error("rebuilt tables are held and not switched to", service=self._service, build=build.id)
+            await store.set_state(connection, self._service, build, store.State.FAILED)
+            self._held = {key: why for key, why in self._held.items() if key[0] != build.id}
+            return
+        await store.switch(connection, self._service, build)
+        await self._load_checkpoints(connection)
+        log.info("switched", service=self._service, build=build.id)
+        self._switched()
 
     async def _follow(self, connection: asyncpg.Connection) -> None:
         """Another process leads: learn from its checkpoints how far the tables are."""
@@ -234,19 +294,35 @@ class Projector:
             self.ready.set()
 
     async def _load_checkpoints(self, connection: asyncpg.Connection) -> None:
-        live = {projection.id for projection in self._projections}
-        found = {key: row for key, row in (await store.checkpoints(connection, self._service)).items() if key[0] in live}
-        self._positions = {key: position for key, (position, _) in found.items()}
-        self._held = {key: why for key, (_, why) in found.items() if why is not None}
+        """Which builds are live, how far they are, and what is held."""
+        known = await store.builds(connection, self._service)
+        live = [
+            (Build(projection, generation), state)
+            for projection in self._projections
+            for (name, revision, generation), state in sorted(known.items())
+            if (name, revision) == (projection.name, projection.revision) and state in store.LIVE
+        ]
+        self._builds = tuple(build for build, _ in live)
+        self._active = frozenset(build.id for build, state in live if state == store.State.ACTIVE)
+        self._positions, self._held = {}, {}
+        await self._load_positions(connection, {build.id for build in self._builds})
         for instance in {instance for _, instance in self._positions}:
             self._reached(instance, self._lowest(instance))
+
+    async def _load_positions(self, connection: asyncpg.Connection, ids: set[str]) -> None:
+        for key, (position, why) in (await store.checkpoints(connection, self._service)).items():
+            if key[0] in ids:
+                self._positions[key] = position
+                if why is not None:
+                    self._held[key] = why
 
     async def _look(self) -> None:
         for instance, head in (await self._log.heads()).items():
             self.poke(instance, head)
 
     def _lowest(self, instance: int) -> int:
-        return min(self._positions.get((projection.id, instance), 0) for projection in self._projections)
+        """How far what readers get is."""
+        return min((self._positions.get((id_, instance), 0) for id_ in self._active), default=0)
 
     def _reached(self, instance: int, position: int) -> None:
         self._seen[instance] = max(position, self._seen.get(instance, 0))
@@ -277,12 +353,12 @@ class Projector:
                     batch[instance] = events
             if not batch:
                 return
-            await self._project(connection, batch, self._projections)
+            await self._project(connection, batch, self._builds)
 
     def _target(self, instance: int) -> int:
         """The lowest position of a projection that is not held; held ones do not keep the loop busy."""
         return min(
-            (self._positions.get((p.id, instance), 0) for p in self._projections if (p.id, instance) not in self._held),
+            (self._positions.get((build.id, instance), 0) for build in self._builds if (build.id, instance) not in self._held),
             default=self._heads.get(instance, 0),
         )
 
@@ -295,12 +371,12 @@ class Projector:
             return fresh
         return await self._log.read(instance, after, room)
 
-    async def _project(self, connection: asyncpg.Connection, batch: Batch, projections: Sequence[Projection]) -> None:
+    async def _project(self, connection: asyncpg.Connection, batch: Batch, builds: Sequence[Build]) -> None:
         writes: list[store.Write] = []
         moves: Moves = {}
         try:
-            for projection in projections:
-                folded, moved = await self._folded(connection, projection, batch)
+            for build in builds:
+                folded, moved = await self._folded(connection, build, batch)
                 writes += folded
                 moves.update(moved)
             if moves:
@@ -308,7 +384,7 @@ class Projector:
         except Exception as error:
             if not _is_poison(error):
                 raise
-            await self._isolate(connection, batch, projections, error)
+            await self._isolate(connection, batch, builds, error)
             return
         self._remembered.keep(writes)
         for key, (_, position) in moves.items():
@@ -316,95 +392,108 @@ class Projector:
         reached = {instance: self._lowest(instance) for instance in batch}
         for instance, position in reached.items():
             self._reached(instance, position)
-        for instance in {instance for _, instance in self._held} & batch.keys():
+        for instance in {instance for id_, instance in self._held if id_ in self._active} & batch.keys():
             self._give_up_waiting(instance)
         await self._announce(reached)
 
-    async def _isolate(self, connection: asyncpg.Connection, batch: Batch, projections: Sequence[Projection], error: Exception) -> None:
+    async def _isolate(self, connection: asyncpg.Connection, batch: Batch, builds: Sequence[Build], error: Exception) -> None:
         """A row that its table refuses, or keys that cannot be named: find the event and the projection, and hold its instance there."""
         self._remembered.clear()
         [(instance, events), *others] = batch.items()
         if others:
             for each, its in batch.items():
-                await self._project(connection, {each: its}, projections)
+                await self._project(connection, {each: its}, builds)
         elif len(events) > 1:
             for event in events:
-                await self._project(connection, {instance: [event]}, projections)
-        elif len(projections) > 1:
-            for projection in projections:
-                await self._project(connection, batch, (projection,))
+                await self._project(connection, {instance: [event]}, builds)
+        elif len(builds) > 1:
+            for build in builds:
+                await self._project(connection, batch, (build,))
         else:
-            await self._hold(connection, projections[0], events[0], error)
-            self._give_up_waiting(instance)
+            await self._hold(connection, builds[0], events[0], error)
+            if builds[0].id in self._active:
+                self._give_up_waiting(instance)
 
-    async def _hold(self, connection: asyncpg.Connection, projection: Projection, event: Recorded, error: Exception) -> None:
+    async def _hold(self, connection: asyncpg.Connection, build: Build, event: Recorded, error: Exception) -> None:
         why = f"{event.type} at position {event.position}: {type(error).__name__}: {error}"
-        log.error("projection held", service=self._service, projection=projection.name, instance=event.instance, why=why, exc_info=error)
-        self._held[projection.id, event.instance] = why
-        await store.hold(connection, self._service, projection.id, event.instance, why)
+        log.error("projection held", service=self._service, projection=build.id, instance=event.instance, why=why, exc_info=error)
+        self._held[build.id, event.instance] = why
+        await store.hold(connection, self._service, build.id, event.instance, why)
+
+    def _is_skipped(self, build: Build, event: Recorded) -> bool:
+        passed = self._skips.get(event.instance)
+        return passed is not None and (build.projection.name, build.projection.revision, event.position) in passed
 
     def _give_up_waiting(self, instance: int) -> None:
         for _, waiter in self._waiters.pop(instance, []):
             if not waiter.done():
                 waiter.set_result(False)
 
-    async def _folded(self, connection: asyncpg.Connection, projection: Projection, batch: Batch) -> tuple[list[store.Write], Moves]:
-        """A batch folded for one projection: what to write, and how its checkpoints move."""
+    async def _folded(self, connection: asyncpg.Connection, build: Build, batch: Batch) -> tuple[list[store.Write], Moves]:
+        """A batch folded for one build: what to write, and how its checkpoints move."""
         moves: Moves = {}
         upserts: dict[str, list[tuple[int, Row]]] = {}
         deletes: dict[str, list[tuple[int, Key]]] = {}
         for instance, events in batch.items():
-            at = self._positions.get((projection.id, instance), 0)
+            at = self._positions.get((build.id, instance), 0)
             fresh = events if events[0].position > at else [event for event in events if event.position > at]
-            if not fresh or (projection.id, instance) in self._held:
+            if not fresh or (build.id, instance) in self._held:
                 continue
             if fresh[0].position != at + 1:
-                continue  # this projection is further behind than the batch begins; it is read for it in the next round
-            rows, good = await self._fold(connection, projection, instance, fresh)
+                continue  # this build is further behind than the batch begins; it is read for it in the next round
+            rows, good = await self._fold(connection, build, instance, fresh)
             if good == 0:
                 continue
-            moves[projection.id, instance] = (at, fresh[good - 1].position)
+            moves[build.id, instance] = (at, fresh[good - 1].position)
             for name, changed, dropped in rows.written():
-                key_columns = projection.table(name).key
+                key_columns = build.projection.table(name).key
                 upserts.setdefault(name, []).extend((instance, {**row, **dict(zip(key_columns, key, strict=True))}) for key, row in changed)
                 deletes.setdefault(name, []).extend((instance, key) for key in dropped)
         writes = [
-            store.Write(projection.revision, table, upserts.get(table.name, ()), deletes.get(table.name, ()))
-            for table in projection.tables
+            store.Write(build.suffix, table, upserts.get(table.name, ()), deletes.get(table.name, ()))
+            for table in build.projection.tables
             if table.name in upserts or table.name in deletes
         ]
         return writes, moves
 
-    async def _seeded(self, connection: asyncpg.Connection, projection: Projection, instance: int, events: Sequence[Recorded]) -> Rows:
-        rows = Rows()
-        wanted: dict[str, dict[Key, None]] = {}
-        for event in events:
-            handler = projection.handlers.get(event.type)
-            if handler is not None and handler[1] is not None:
-                for table, key in handler[1](event):
-                    wanted.setdefault(table, {})[key] = None
-        for name, keys in wanted.items():
-            declared = projection.table(name)
-            found = self._remembered.recall(declared, projection.revision, instance, keys)
-            if unknown := [key for key in keys if key not in found]:
-                found |= await store.read(connection, self._service, projection.revision, declared, instance, unknown)
-            for key in keys:
-                rows.seed(name, key, found.get(key))
-        return rows
-
-    async def _fold(
-        self, connection: asyncpg.Connection, projection: Projection, instance: int, events: Sequence[Recorded]
-    ) -> tuple[Rows, int]:
+    async def _fold(self, connection: asyncpg.Connection, build: Build, instance: int, events: Sequence[Recorded]) -> tuple[Rows, int]:
         """Applies events until one raises, which holds the instance: the rows, and how many events made them."""
-        rows = await self._seeded(connection, projection, instance, events)
+        wanted = [event for event in events if not self._is_skipped(build, event)]
+        rows = await seeded(connection, self._service, build, instance, wanted, self._remembered)
         for done, event in enumerate(events):
-            handler = projection.handlers.get(event.type)
-            if handler is None:
+            handler = build.projection.handlers.get(event.type)
+            if handler is None or self._is_skipped(build, event):
                 continue
             try:
                 handler[0](rows, event)
             except Exception as error:
-                await self._hold(connection, projection, event, error)
+                await self._hold(connection, build, event, error)
                 # what the poison half did is thrown away: the good events, folded again without it
-                return (await self._fold(connection, projection, instance, events[:done]))[0], done
+                return (await self._fold(connection, build, instance, events[:done]))[0], done
         return rows, len(events)
+
+
+async def seeded(
+    connection: asyncpg.Connection,
+    service: str,
+    build: Build,
+    instance: int,
+    events: Sequence[Recorded],
+    remembered: Remembered | None = None,
+) -> Rows:
+    """The rows that these events' handlers want to see, as the tables have them."""
+    rows = Rows()
+    wanted: dict[str, dict[Key, None]] = {}
+    for event in events:
+        handler = build.projection.handlers.get(event.type)
+        if handler is not None and handler[1] is not None:
+            for table, key in handler[1](event):
+                wanted.setdefault(table, {})[key] = None
+    for name, keys in wanted.items():
+        declared = build.projection.table(name)
+        found = remembered.recall(declared, build.suffix, instance, keys) if remembered is not None else {}
+        if unknown := [key for key in keys if key not in found]:
+            found |= await store.read(connection, service, build.suffix, declared, instance, unknown)
+        for key in keys:
+            rows.seed(name, key, found.get(key))
+    return rows

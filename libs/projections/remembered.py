@@ -17,7 +17,7 @@ class Remembered:
     """The least recently written row of a table goes first."""
 
     def __init__(self) -> None:
-        self._tables: dict[tuple[str, int], _Rows] = {}
+        self._tables: dict[tuple[str, str], _Rows] = {}
 
     def clear(self) -> None:
         self._tables.clear()
@@ -28,7 +28,7 @@ class Remembered:
             table = write.table
             if not table.remembered:
                 continue
-            rows = self._tables.setdefault((table.name, write.revision), OrderedDict())
+            rows = self._tables.setdefault((table.name, write.suffix), OrderedDict())
             for gone in write.deletes:
                 rows.pop(gone, None)
             for instance, row in write.upserts:
@@ -38,9 +38,9 @@ class Remembered:
             while len(rows) > table.remembered:
                 rows.popitem(last=False)
 
-    def recall(self, table: Table, revision: int, instance: int, keys: Iterable[Key]) -> dict[Key, Row]:
+    def recall(self, table: Table, suffix: str, instance: int, keys: Iterable[Key]) -> dict[Key, Row]:
         """Those of the rows that are remembered, each a copy: what a failed fold makes of it stays its own."""
-        rows = self._tables.get((table.name, revision))
+        rows = self._tables.get((table.name, suffix))
         if not rows:
             return {}
         return {

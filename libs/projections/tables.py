@@ -19,6 +19,7 @@ from libs.domain.decider import Referrer, RowsKept
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
 from libs.eventstore.connections import Connections, Loan
 from libs.eventstore.log import LOST
+from libs.projections.declare import BUILD_SQL, suffix
 from libs.projections.kept import Kept
 
 log = structlog.get_logger(__name__)
@@ -39,11 +40,12 @@ EXPORT_PIECE_ROWS = 1_000
 PAGE_ROWS = 500
 LOOKUP_MAX_KEYS = 5_000
 NUL = "\x00"
+NAMES_LAST_S = 5.0  # a switch is told; whoever missed it reads the build before, which stays live, so long
 
 _COMPARED = {"key": "t.key = k.key", "id": "t.id = k.key::bigint"}  # how rows are looked up by a column: those that are indexed
 _TABLE = re.compile(r"\{(\w+)\.(\w+)\}\s+(?:as\s+)?(\w+)")
 _ANY_TABLE = re.compile(r"\{(\w+)\.(\w+)\}")
-_BY_ITSELF = re.compile(r"\b\w+\.\w+_r\d+\b")  # a revision's own table
+_BY_ITSELF = re.compile(r"\b\w+\.\w+_r\d+(?:g\d+)?\b")  # a revision's own table
 _registered: list[Statement] = []
 
 
@@ -106,7 +108,8 @@ class Tables:
         self._connections: Connections | None = None
         self._lists: Connections | None = None
         self._names: dict[tuple[str, str], str] = {}
-        self._projections: dict[tuple[str, str], tuple[str, int]] = {}
+        self._projections: dict[tuple[str, str], tuple[str, str]] = {}
+        self._names_until = 0.0
         self._lookups: dict[tuple[str, tuple[str, ...], str], _Gathered] = {}
         self._references: dict[tuple[str, str], Statement] = {}
         self._referrers: dict[tuple[Referrer, ...], Statement] = {}
@@ -148,16 +151,18 @@ class Tables:
         self._names.clear()
         self._projections.clear()
 
-    def read_from(self, service: str, table: str) -> tuple[str, int] | None:
-        """The projection and the revision of it that a table is read from; None as long as nobody has read it."""
+    def read_from(self, service: str, table: str) -> tuple[str, str] | None:
+        """The projection and the build of it (``r4``) that a table is read from; None as long as nobody has read it."""
         return self._projections.get((service, table))
 
     async def _resolve(self, connection: asyncpg.Connection, text: str, tables: Sequence[tuple[str, str]]) -> str:
-        if any(table not in self._names for table in tables):
-            for row in await connection.fetch("select service, projection, active, unnest(tables) as name from theke.revisions"):
-                table = row["service"], row["name"]
-                self._names[table] = f"{row['service']}.{row['name']}_r{row['active']}"
-                self._projections[table] = row["projection"], row["active"]
+        if time.monotonic() >= self._names_until or any(table not in self._names for table in tables):
+            statement = "select service, projection, active, generation, unnest(tables) as name from theke.revisions"
+            for row in await connection.fetch(statement):
+                table, build = (row["service"], row["name"]), suffix(row["active"], row["generation"])
+                self._names[table] = f"{row['service']}.{row['name']}_{build}"
+                self._projections[table] = row["projection"], build
+            self._names_until = time.monotonic() + NAMES_LAST_S
         missing = [table for table in tables if table not in self._names]
         if missing:
             raise unavailable("tables_not_ready", tables=", ".join(".".join(table) for table in missing))
@@ -300,7 +305,7 @@ class Tables:
             async with self.lent() as connection:
                 found: int | None = await connection.fetchval(
                     f"select min(coalesce(c.position, 0)) from theke.revisions r left join {service}.checkpoints c on c.instance = $1 "
-                    f"and c.projection = r.projection || '_r' || r.active where r.service = $2 and {which}",
+                    f"and c.projection = r.projection || '_' || {BUILD_SQL} where r.service = $2 and {which}",
                     instance, service, list(names),
                 )  # fmt: skip
         except asyncpg.UndefinedTableError:

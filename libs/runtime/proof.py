@@ -17,9 +17,12 @@ from nats.js.errors import NotFoundError
 from libs.bus.subjects import log_stream
 from libs.eventstore import audit
 from libs.eventstore.audit import Anchor, Check, Claimed, Finding, Findings, Following, Remembered, Row, Runs, Scratch, Seen, walk
+from libs.eventstore.codec import UnknownEvent, recorded
 from libs.eventstore.statements import sql
+from libs.projections import skips
 from libs.projections.audit import Shown, Standing, serving, standings
-from libs.projections.declare import Projection
+from libs.projections.declare import Build, Projection
+from libs.projections.skips import Known
 from libs.runtime.publishing import render
 
 FETCH_WITHIN_S: Final = 10.0
@@ -156,7 +159,8 @@ async def prove(
         copy = await _copy(open_, places, service.name, instance, head)
         if copy is None:
             left_out.append("copy: no NATS")
-        shown = await _shown(read, service, instance, head, scratch, left_out) if read is not None else []
+        passed = await _passed(log, instance)
+        shown = await _shown(read, service, instance, head, passed, scratch, left_out) if read is not None else []
         if not tables:
             left_out.append("tables: not in the sample")
         checks: list[Check] = [following, Runs(log, instance), Claimed(log, instance, scratch), Remembered(log, instance)]
@@ -194,7 +198,7 @@ async def _bus(url: str) -> AsyncIterator[Any]:
 
 
 async def _shown(
-    read: asyncpg.Connection, service: Declared, instance: int, head: int, scratch: sqlite3.Connection, left_out: list[str]
+    read: asyncpg.Connection, service: Declared, instance: int, head: int, passed: Known, scratch: sqlite3.Connection, left_out: list[str]
 ) -> list[Shown]:
     """One check per projection; what readers get of another version's making is left out."""
     try:
@@ -203,15 +207,26 @@ async def _shown(
         active, standing = {}, {}
     found = []
     for projection in service.projections:
-        if active.get(projection.name) != projection.revision:
-            served = f"revision {active[projection.name]}" if projection.name in active else "nothing"
+        revision, generation = active.get(projection.name, (None, 0))
+        if revision != projection.revision:
+            served = f"revision {revision}" if revision is not None else "nothing"
             left_out.append(f"{projection.name}: {served} is served, this version makes revision {projection.revision}")
         else:
-            stands = standing.get(projection.id, Standing())
-            found.append(Shown(read, service.name, instance, projection, stands, scratch))
+            build = Build(projection, generation)
+            stands = standing.get(build.id, Standing())
+            found.append(Shown(read, service.name, instance, build, stands, scratch, passed))
             if stands.position < head and stands.held is None:
                 left_out.append(f"{projection.name}: rows {stands.position + 1} to {head}, which are not in its tables yet")
     return found
+
+
+async def _passed(log: asyncpg.Connection, instance: int) -> Known:
+    """Events that an operator let projections pass over."""
+    rows = await log.fetch(sql("read_stream"), instance, skips.STREAM, 2**62)
+    try:
+        return skips.known([recorded(row) for row in rows]).get(instance, frozenset())
+    except (msgspec.DecodeError, UnknownEvent):  # altered beyond reading; the chain names it
+        return frozenset()
 
 
 async def instances_of(places: Places, service: str) -> list[int]:

@@ -21,7 +21,7 @@ import structlog
 import uvloop
 
 from libs.bus.connection import Connection, connect
-from libs.bus.live import Live
+from libs.bus.live import EVERYBODY, REVIEW, SWITCHED, Live
 from libs.bus.relay import Relay
 from libs.bus.server import Request, Server
 from libs.bus.subjects import Call
@@ -35,6 +35,7 @@ from libs.eventstore.log import LOST, Log, LogUnreachable
 from libs.eventstore.migrate import migrate
 from libs.projections.declare import Projection
 from libs.projections.projector import Projector
+from libs.projections.skips import SKIP
 from libs.projections.tables import Tables
 from libs.runtime import databases, logs
 from libs.runtime.config import Settings
@@ -104,8 +105,9 @@ class Host:
         self.log = Log(self.log_dsn, service.name)
         self.tables = Tables(self.read_dsn, service.name)
         self.batcher = Batcher(self.log)
-        self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce)
-        self.dispatcher = Dispatcher(service.commands, self.batcher, self.projector, Lookups(self.tables, self.log), self._appended)
+        self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce, self._switched)
+        self._commands = (*service.commands, SKIP)
+        self.dispatcher = Dispatcher(self._commands, self.batcher, self.projector, Lookups(self.tables, self.log), self._appended)
         self.connection: Connection
         self.server: Server
         self.live: Live
@@ -133,9 +135,11 @@ class Host:
         self.projector.start()
         await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))
         await self.live.subscribe(name, "projected", self._projected)
+        await self.live.subscribe(name, REVIEW, lambda _: self.projector.review())
+        await self.live.subscribe(EVERYBODY, SWITCHED, lambda _: self.tables.forget_revisions())
         async with asyncio.timeout(READY_WITHIN_S):
             await self.projector.ready.wait()
-        for command in self.service.commands:
+        for command in self._commands:
             self.server.register(Call.COMMAND, subject_name(command.name), partial(self.dispatcher.serve, command.name))
         for query in self.service.queries:
             if query.stream:
@@ -179,6 +183,10 @@ class Host:
 
     async def _announce(self, positions: Mapping[int, int]) -> None:
         self.live.publish(self.service.name, "projected", msgspec.msgpack.encode(positions))
+
+    def _switched(self) -> None:
+        self.tables.forget_revisions()
+        self.live.publish(EVERYBODY, SWITCHED, b"")
 
     def _projected(self, payload: bytes) -> None:
         self.projector.projected(msgspec.msgpack.decode(payload, type=dict[int, int]))

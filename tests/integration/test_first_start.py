@@ -133,6 +133,12 @@ async def test_an_operators_first_hour(installed: Installed) -> None:
     assert out.count("Nothing was lost: 5 logs") == 2
     assert "tax_rate.created" in out
 
+    # query tables made anew, as the how-to has it
+    code, out, err = await installed.shell("docs/how-to/rebuild-a-projection.md")
+    assert (code, err) == (0, "")
+    assert "inventory: articles_r" in out
+    assert out.count("readers get them now") == 6
+
     # a service that is down is said to be
     pid = next(process["pid"] for process in facts["processes"] if process["name"] == "pos")
     os.kill(pid, signal.SIGSTOP)

@@ -14,9 +14,8 @@ import asyncpg
 import pytest
 
 from libs.contracts.inventory.records import ARTICLE, ARTICLE_GROUP
-from services.pos.projections import RECEIPTS
 from tests.agreement import BERLIN, at, day_of, the_whole_truth
-from tests.history import History, write
+from tests.history import History, receipts_table, write
 from tests.house import Inn, Till, done, fields_named, free_item, item, refused
 
 SEED: Final = 31
@@ -115,7 +114,7 @@ async def year(shared_inn: Inn) -> AsyncIterator[list[Any]]:
     connection = await asyncpg.connect(shared_inn.theke.read_dsn)
     await write(connection, shared_inn.instance, receipts)
     yield receipts
-    await connection.execute(f"delete from pos.receipts_r{RECEIPTS.revision} where instance = $1", shared_inn.instance)
+    await connection.execute(f"delete from pos.{await receipts_table(connection)} where instance = $1", shared_inn.instance)
     await connection.close()
 
 

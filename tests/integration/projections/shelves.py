@@ -103,6 +103,9 @@ class MemoryLog:
             raise UnknownEvent("shelf.moved version 2")
         return found
 
+    async def read_stream_everywhere(self, stream: str) -> list[Recorded]:
+        return [recorded for events in self.events.values() for recorded in events if recorded.stream == stream]
+
     async def heads(self) -> dict[int, int]:
         return {instance: len(events) for instance, events in self.events.items()}
 

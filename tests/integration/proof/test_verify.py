@@ -18,6 +18,7 @@ from libs.eventstore.audit import Anchor, Finding
 from libs.eventstore.chain import digest, leaf
 from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
+from tests.history import receipts_table
 from tests.house import Inn, Theke, Till, cash, item
 
 LOG = ("events", "commits", "commands", "streams", "series", "claims")
@@ -177,7 +178,7 @@ async def test_a_query_table_that_is_not_what_the_log_says_is_named_with_its_row
     theke: Theke, places: Places, sold: Inn, statement: str, what: str
 ) -> None:
     connection = await asyncpg.connect(theke.read_dsn)
-    name = await _table(connection, "receipts")
+    name = f"pos.{await receipts_table(connection)}"
     kept = await connection.fetch(f"select * from {name} where instance = $1", sold.instance)
     try:
         await connection.execute(statement.replace("{receipts}", name), sold.instance)
@@ -191,11 +192,6 @@ async def test_a_query_table_that_is_not_what_the_log_says_is_named_with_its_row
     assert [finding.check for finding in found] == ["tables"]
     assert what in found[0].what
     assert await findings(places, sold) == []
-
-
-async def _table(connection: asyncpg.Connection, name: str) -> str:
-    active = await connection.fetchval("select active from theke.revisions where service = 'pos' and $1 = any(tables)", name)
-    return f"pos.{name}_r{active}"
 
 
 async def test_tables_of_another_revision_and_a_bus_that_is_not_there_are_said_to_be_left_out(

@@ -19,8 +19,8 @@ from libs.records.wanted import fold
 
 SCHEMA = """
 create schema theke; create schema shop;
-create table theke.revisions (service text, projection text, active int, tables text[]);
-insert into theke.revisions values ('shop', 'all', 1, '{things,makers,parts,marks}');
+create table theke.revisions (service text, projection text, active int, generation int default 0, tables text[]);
+insert into theke.revisions values ('shop', 'all', 1, 0, '{things,makers,parts,marks}');
 create table shop.things_r1 (instance int, id int, name text, name_order text, price numeric, count int, since bigint, maker int,
   meta jsonb, note text, owneruser bigint, ownergroup bigint, extdata jsonb, tags jsonb, search_text text, primary key (instance, id));
 create table shop.makers_r1 (instance int, id int, name text, size int, ownergroup bigint, extdata jsonb, primary key (instance, id));

@@ -22,6 +22,7 @@ from libs.projections.tables import Statement, Unguarded, registered
         "select t.key from {pos.tabs} t where t.instance = $1 union select t.key from {pos.receipts} t",
         "select t.key from {pos.tabs} t, pos.receipts_r1 r where t.instance = $1",
         "select key from pos.receipts_r1",
+        "select t.key from {pos.tabs} t, pos.receipts_r1g2 r where t.instance = $1",
     ],
 )
 def test_a_table_that_is_not_tied_to_the_instance_is_refused(text: str) -> None:

@@ -1,0 +1,245 @@
+"""Query tables filled anew beside those that serve: the log is read from its beginning by whoever rebuilds, folded in large batches with
+the handlers that project live, and copied into tables of the next generation. Nothing of it touches the projector; when the new tables
+are nearly there, it takes them over and switches readers to them (``libs/projections/projector.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from libs.domain.events import Recorded
+from libs.projections import skips, store
+from libs.projections.declare import Build, Projection, Table
+from libs.projections.projector import CONNECT_TIMEOUT_S, LogReader, seeded
+from libs.projections.rows import Row
+
+BATCH_EVENTS: Final = 5_000
+NEAR_EVENTS: Final = 1_000  # so little is left to the projector
+TAKEN_OVER_WITHIN_S: Final = 60.0
+LOOK_EVERY_S: Final = 0.1
+LOCK_TIMEOUT_MS: Final = 30_000  # of dropping tables that somebody still reads
+
+Done = Callable[[int], None]
+"""How many events have been folded."""
+
+
+class Stopped(Exception):
+    """A rebuild that cannot go on; what serves is as it was. The message says what to do."""
+
+
+@asynccontextmanager
+async def connected(dsn: str, service: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_TIMEOUT_S,
+        server_settings={
+            "application_name": f"theke {service} rebuild",
+            "synchronous_commit": "off",
+            "lock_timeout": str(LOCK_TIMEOUT_MS),
+            "plan_cache_mode": "force_custom_plan",  # an upsert planned on an empty table would scan the full one
+            "jit": "off",
+        },
+    )
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+class Rebuild:
+    """Fills a new build of each of these projections of a service. One connection, one pass over the log for all of them."""
+
+    def __init__(self, connection: asyncpg.Connection, service: str, projections: Sequence[Projection], log_: LogReader) -> None:
+        self._connection = connection
+        self._service = service
+        self._projections = tuple(projections)
+        self._log = log_
+        self._skips: Mapping[int, skips.Known] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+        self._fill = _Filling(connection, service)
+        self.builds: tuple[Build, ...] = ()
+        self.folded = 0
+
+    async def begin(self) -> None:
+        """New tables, empty. What an earlier rebuild left unfinished is dropped; what nobody serves any more too."""
+        async with self._connection.transaction():
+            await store.lay_ground(self._connection, self._service)
+        await tidy(self._connection, self._service, self._projections)
+        known = await store.builds(self._connection, self._service)
+        made = []
+        for projection in self._projections:
+            generations = [generation for name, revision, generation in known if (name, revision) == (projection.name, projection.revision)]
+            build = Build(projection, max(generations, default=-1) + 1)
+            async with self._connection.transaction():
+                await store.set_state(self._connection, self._service, build, store.State.FILLING)
+                await store.create(self._connection, self._service, build, indexes=False)
+            made.append(build)
+        self.builds = tuple(made)
+        self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
+
+    async def fill(self, done: Done = lambda _: None, *, near: int = NEAR_EVENTS) -> None:
+        """Everything there is, until ``near`` events at most are left. Raises Stopped at an event that cannot be projected."""
+        indexed = False
+        while True:
+            heads = await self._log.heads()
+            if sum(head - self._position(instance) for instance, head in heads.items()) <= (near if indexed else 0):
+                if indexed:
+                    break
+                for build in self.builds:
+                    await store.create_indexes(self._connection, self._service, build)
+                    await store.analyse(self._connection, self._service, build)
+                indexed = True
+                continue
+            for instance, head in sorted(heads.items()):
+                await self._fill_instance(instance, head, done)
+        for build in self.builds:
+            await store.set_state(self._connection, self._service, build, store.State.FILLED)
+
+    def _position(self, instance: int) -> int:
+        return min((self._positions.get((build.id, instance), 0) for build in self.builds), default=0)
+
+    async def _fill_instance(self, instance: int, head: int, done: Done) -> None:
+        """Batch after batch, each read while the one before is folded and written."""
+        at = self._position(instance)
+        reading = asyncio.ensure_future(self._log.read(instance, at, BATCH_EVENTS))
+        try:
+            while at < head:
+                events = await reading
+                if not events:
+                    raise Stopped(f"the log of {self._service} i{instance} ends at {at}, its head is {head}")
+                reading = asyncio.ensure_future(self._log.read(instance, events[-1].position, BATCH_EVENTS))
+                await self._project(instance, at, events)
+                at = events[-1].position
+                self.folded += len(events)
+                done(self.folded)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _project(self, instance: int, at: int, events: Sequence[Recorded]) -> None:
+        end = events[-1].position
+        async with self._connection.transaction():
+            for build in self.builds:
+                await self._fill.write(build, instance, await self._folded(build, instance, events))
+                await self._fill.move(build, instance, at, end)
+        for build in self.builds:
+            self._positions[build.id, instance] = end
+
+    async def _folded(self, build: Build, instance: int, events: Sequence[Recorded]) -> Any:
+        handlers, passed = build.projection.handlers, self._skips.get(instance, frozenset())
+        name, revision = build.projection.name, build.projection.revision
+        mine = [event for event in events if event.type in handlers and (name, revision, event.position) not in passed]
+        event = None
+        try:
+            rows = await seeded(self._connection, self._service, build, instance, mine)
+            for event in mine:
+                handlers[event.type][0](rows, event)
+        except asyncpg.PostgresError:
+            raise
+        except Exception as error:
+            place = f"{event.type} at position {event.position}" if event is not None else f"an event behind {events[0].position - 1}"
+            raise Stopped(f"{name} i{instance}: {place}: {type(error).__name__}: {error}") from error
+        return rows
+
+    async def give_up(self) -> None:
+        """The new tables are dropped; what serves goes on serving."""
+        for build in self.builds:
+            tables = [table.name for table in build.projection.tables]
+            name, revision = build.projection.name, build.projection.revision
+            await store.drop(self._connection, self._service, name, revision, build.generation, tables)
+
+    async def states(self) -> dict[str, store.State | None]:
+        known = await store.builds(self._connection, self._service)
+        return {build.id: known.get((build.projection.name, build.projection.revision, build.generation)) for build in self.builds}
+
+    async def taken_over(self, *, within: float = TAKEN_OVER_WITHIN_S) -> None:
+        """Waits until readers get the new tables. Raises Stopped if the projector refuses or is not there."""
+        states = await self.states()
+        try:
+            async with asyncio.timeout(within):
+                while store.State.FILLED in states.values():
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    states = await self.states()
+        except TimeoutError:
+            raise Stopped("the tables are filled, but no projector took them over: is the service running? It will when it does") from None
+        if refused := [id_ for id_, state in states.items() if state != store.State.ACTIVE]:
+            raise Stopped(f"{', '.join(refused)}: an event could not be projected; the service's log says which. What serves is as it was")
+
+
+async def tidy(connection: asyncpg.Connection, service: str, projections: Sequence[Projection]) -> None:
+    """Drops what earlier rebuilds of these projections left unfinished, and builds that are retired."""
+    gone = (store.State.FILLING, store.State.FAILED, store.State.RETIRED)
+    for (name, revision, generation), state in (await store.builds(connection, service)).items():
+        for projection in projections:
+            if projection.name == name and state in gone:
+                await store.drop(connection, service, name, revision, generation, [table.name for table in projection.tables])
+
+
+class _Filling:
+    """Writes folded rows: what is new is copied straight into its table, what may be there already by way of a table beside it."""
+
+    def __init__(self, connection: asyncpg.Connection, service: str) -> None:
+        self._connection = connection
+        self._service = service
+        self._staged: set[str] = set()  # tables whose rows come again without having been read
+
+    async def write(self, build: Build, instance: int, rows: Any) -> None:
+        for name, changed, dropped in rows.written():
+            table = build.projection.table(name)
+            target = f"{name}_{build.suffix}"
+            if dropped:
+                await self._delete(table, target, instance, dropped)
+            if changed:
+                records = [_record(table, instance, key, row) for key, row in changed]
+                await self._put(table, target, records)
+
+    async def _put(self, table: Table, target: str, records: list[tuple[Any, ...]]) -> None:
+        columns = ["instance", *table.columns]
+        if target not in self._staged:
+            try:
+                async with self._connection.transaction():
+                    await self._connection.copy_records_to_table(target, schema_name=self._service, records=records, columns=columns)
+                return
+            except asyncpg.UniqueViolationError:
+                await self._stage(target)
+        await self._connection.copy_records_to_table(f"staged_{target}", records=records, columns=columns)
+        names = ", ".join(columns)
+        key = ("instance", *table.key)
+        changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+        await self._connection.execute(
+            f"insert into {self._service}.{target} ({names}) select {names} from staged_{target} "
+            f"on conflict ({', '.join(key)}) do {'update set ' + changes if changes else 'nothing'}"
+        )
+        await self._connection.execute(f"truncate staged_{target}")
+
+    async def _stage(self, target: str) -> None:
+        await self._connection.execute(f"create temp table if not exists staged_{target} (like {self._service}.{target})")
+        self._staged.add(target)
+
+    async def _delete(self, table: Table, target: str, instance: int, keys: Sequence[tuple[Any, ...]]) -> None:
+        arrays = ", ".join(f"${ix}::{table.columns[column]}[]" for ix, column in enumerate(table.key, start=2))
+        same = " and ".join(f"t.{column} = k.{column}" for column in table.key)
+        await self._connection.execute(
+            f"delete from {self._service}.{target} t using unnest({arrays}) k({', '.join(table.key)}) where t.instance = $1 and {same}",
+            instance, *(list(part) for part in zip(*keys, strict=True)),
+        )  # fmt: skip
+
+    async def move(self, build: Build, instance: int, at: int, end: int) -> None:
+        """The same fence as live: whoever moved the checkpoint meanwhile wins, and this transaction is thrown away."""
+        moved = await self._connection.execute(
+            f"insert into {self._service}.checkpoints as c (projection, instance, position) values ($1, $2, $4) "
+            "on conflict (projection, instance) do update set position = excluded.position where c.position = $3",
+            build.id, instance, at, end,
+        )  # fmt: skip
+        if moved != "INSERT 0 1":
+            raise Stopped(f"{build.id} i{instance}: somebody else fills these tables")
+
+
+def _record(table: Table, instance: int, key: tuple[Any, ...], row: Row) -> tuple[Any, ...]:
+    whole = {**row, **dict(zip(table.key, key, strict=True))}
+    return (instance, *(whole.get(column) for column in table.columns))
