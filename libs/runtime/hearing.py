@@ -30,11 +30,7 @@ READ_EVENTS: Final = 100  # at once
 LOOK_EVERY_S: Final = 15.0  # when no hint comes
 LOOK_WITHIN_S: Final = 3.0
 PAUSE_S: Final = 1.0  # after a failure
-SILENCE_MAX_S: Final = 10.0
 INSTALLATION: Final = 0
-
-_requests: Final = msgspec.msgpack.Encoder()
-_events: Final = msgspec.json.Decoder(CloudEvent)
 
 Feed = tuple[int, str]  # instance, source
 Place = Callable[[int, str], Awaitable[int]]
@@ -130,14 +126,8 @@ class Hearing:
 
     async def _read(self, instance: int, source: str, after: int) -> list[CloudEvent]:
         """The next events behind a position."""
-        pieces = self._client.stream(
-            subjects.query(source, "log"),
-            _requests.encode(LogRequest(instance, after, READ_EVENTS)),
-            instance=instance,
-            principal=_requests.encode(system(instance, self._host.service.name)),
-            deadline=SILENCE_MAX_S,
-            trace="",
-        )
-        async with aclosing(pieces) as open_pieces:
-            content = b"".join([piece async for piece in open_pieces])
-        return _events.decode_lines(content)
+        events: list[CloudEvent] = []
+        async with aclosing(self._services.log(source, LogRequest(instance, after, READ_EVENTS))) as pieces:
+            async for piece in pieces:
+                events += piece
+        return events
