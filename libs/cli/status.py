@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from libs.cli import exits
+from libs.cli.diagnosis import wrong
 from libs.contracts.auth.commands import NoBody
 from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError
@@ -32,7 +33,8 @@ def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command = subcommands.add_parser(
         "status",
         help="show addresses and processes of the running Theke",
-        description="Show the addresses in use, the process table, and how far logs, relay and projections are. "
+        description="Show the addresses in use, the process table, how far logs, relay and projections are, and what is wrong, "
+        "each with a next step. "
         "Exit code 3 if Theke is not running.",
     )
     command.add_argument("--json", action="store_true", help="for programs: one JSON object, addresses with their passwords")
@@ -59,7 +61,8 @@ def find(settings: Settings) -> Endpoints:
 
 def collect(endpoints: Endpoints) -> dict[str, Any]:
     """All that status knows, as plain JSON values. ``alive`` is looked up now, not taken from the file."""
-    return {**_places(endpoints), "services": asyncio.run(_services(endpoints.nats_url))}
+    facts = {**_places(endpoints), "services": asyncio.run(_services(endpoints.nats_url))}
+    return {**facts, "wrong": msgspec.to_builtins(wrong(facts["processes"], facts["services"]))}
 
 
 async def _services(nats_url: str) -> dict[str, Any]:
@@ -119,7 +122,8 @@ def render(facts: dict[str, Any]) -> str:
                 since=process["started_at"] or "-",
             )
         )
-    return "\n".join([*lines, "", *_logs(facts["services"])])
+    faults = [line for one in facts["wrong"] for line in (f"  {one['what']}", f"    → {one['next']}")]
+    return "\n".join([*lines, "", *_logs(facts["services"]), *(["", "what is wrong, and what to do", *faults] if faults else [])])
 
 
 def _logs(services: dict[str, Any]) -> list[str]:

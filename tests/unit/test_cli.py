@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from libs.cli import exits, main, welcome
+from libs.bus.relay import HALTED
+from libs.cli import diagnosis, exits, main, welcome
 from libs.cli.endpoints import expected, standing
 from libs.cli.instances import Created
 from libs.runtime import endpoints
@@ -72,12 +73,36 @@ def test_status_for_people_shows_no_password(data: Path, capsys: pytest.CaptureF
     shown = capsys.readouterr().out
     assert "secret" not in shown
     assert "postgres://theke:***@127.0.0.1:20001/postgres" in shown
-    processes, logs = shown.split("\n\n")[1:]
+    processes, logs, faults = shown.split("\n\n")[1:]
+    assert "auth is down\n    → it is being started again" in faults
     assert [line.split()[:2] for line in processes.splitlines() if line.strip().startswith(("pos ", "auth "))] == [
         ["pos", "running"],
         ["auth", "down"],
     ]
     assert logs.count("does not answer: NATS does not answer") == len(SERVICES)
+
+
+def test_what_is_wrong_is_told_with_a_next_step() -> None:
+    good = {
+        "heads": {"1": 9_000},
+        "relay": {"1": {"state": "copying"}},
+        "projections": {"receipts": {"1": {"position": 9_000, "held": None}}},
+    }
+    running = {"name": "pos", "alive": True, "restarts": 0}
+    assert diagnosis.wrong([running], {"pos": good}) == []
+    held = {**good, "projections": {"receipts": {"1": {"position": 16, "held": "receipt.issued at position 17: ValueError"}}}}
+    slow = {**good, "projections": {"receipts": {"1": {"position": 10, "held": None}}}, "relay": {"1": {"state": "diverged"}}}
+    tired = {**running, "restarts": diagnosis.RESTARTS}
+    found = diagnosis.wrong([tired], {"pos": held, "crm": slow, "auth": {"error": "no_responders"}})
+    assert [one.what for one in found] == [
+        "pos was restarted 5 times",
+        "pos i1: receipts is held: receipt.issued at position 17: ValueError",
+        "crm i1: receipts lags 8,990 events behind",
+        "crm i1: the copy in JetStream is diverged",
+        "auth does not answer: no_responders",
+    ]
+    assert "theke projections retry pos.receipts --instance i1" in found[1].next
+    assert set(diagnosis.RELAY_NEXT) == {*HALTED, "failing"}
 
 
 def test_a_setting_with_an_impossible_value_ends_with_one_line(
