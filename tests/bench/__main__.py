@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ import uvloop
 
 from libs.runtime import endpoints
 from libs.runtime.databases import create_database, on_database
-from tests.bench import load
+from tests.bench import load, whole
 from tests.bench.evening import GUESTS, House
 
 CLIENTS = (1, 16, 64)
@@ -122,11 +123,17 @@ async def looks(house: House) -> None:
     print(row("  while selling", sold.clients, "theke", sold))
 
 
+def _sizes(found: dict[str, float]) -> str:
+    return f"{sum(found.values()):.0f} MiB: " + ", ".join(f"{name} {size:.0f}" for name, size in sorted(found.items()))
+
+
 async def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="theke-bench-"))
     directory.chmod(0o711)
     port, floor_port = free_port(), free_port()
+    since = time.perf_counter()
     theke, found = await started(directory, port)
+    ready = time.perf_counter() - since
     floor = None
     try:
         connection = await asyncpg.connect(found.postgres_dsn)
@@ -138,6 +145,7 @@ async def main() -> None:
         await floor.stdout.readline()
         house = House(port, floor_port)
         await house.open()
+        print(f"ready                          {ready:>8.2f} s, the first time in an empty directory")
         machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
         print(f"{machine}, {SECONDS:.0f} s each")
         turns = Turns(found.postgres_dsn)
@@ -150,6 +158,11 @@ async def main() -> None:
         print(f"X of 10,000 receipts           {x:>8.2f} s")
         print(f"close of 10,000 receipts       {close:>8.2f} s", flush=True)
         await house.close()
+        p50, p99, rate, events = await whole.shown_after(found, port, house.sale, house.bearer, SECONDS)
+        print(f"event to query tables          p50 {p50:.1f} ms, p99 {p99:.1f} ms, at {rate:.0f} sales/s ({events:,} events)", flush=True)
+        print(f"memory (PSS)                   {_sizes(whole.memory(theke.pid))}", flush=True)
+        back = await whole.back_after_nats(directory, port, house.sale, house.bearer)
+        print(f"NATS killed, next sale after   {', '.join(f'{seconds:.2f}' for seconds in back)} s", flush=True)
     finally:
         if floor is not None:
             floor.kill()
