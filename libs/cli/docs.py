@@ -15,7 +15,7 @@ import msgspec
 from libs.cli import erp_reference
 from libs.cli.endpoints import ROUTES_MODULE, expected, standing
 from libs.cli.reasons import reasons
-from libs.cli.rights import SERVICES, Need, matrix, needs_of
+from libs.cli.rights import Need, matrix, needs_of
 from libs.contracts.auth.modules import ROLE_MODULES
 from libs.contracts.auth.rights import CASH_POINT_RIGHTS, ROLES
 from libs.domain.errors import Kind
@@ -24,7 +24,7 @@ from libs.domain.paging import ALL_MAX_ROWS, PAGE_MAX_ROWS
 from libs.projections.tables import SEARCH_TIMEOUT_MS
 from libs.records.query import compile, conditions, values
 from libs.records.wanted import SEARCH_WORDS_MAX
-from libs.runtime.config import PROJECT
+from libs.runtime.config import PROJECT, SERVICES
 from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
 
 REFERENCE: Final = PROJECT / "docs" / "reference"

@@ -24,9 +24,8 @@ from libs.domain.ids import instance_token
 from libs.domain.principal import system
 from libs.eventstore.log import LOST, Log, LogUnreachable
 from libs.runtime.asking import Services, connected
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
-from libs.runtime.installation import SERVICES
 from libs.runtime.log_reading import LogRequest, selected
 from libs.runtime.proof import Places
 from libs.runtime.publishing import CloudEvent, render

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, events, exits, groups, instances, projections, records, status, up, verify
+from libs.cli import applications, endpoints, events, exits, groups, instances, projections, records, restart, status, up, verify
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -20,6 +20,7 @@ first steps:
   theke up                      the same without demo data
   theke status                  what runs, where, since when
   theke status --json           the same for programs
+  theke restart                 services and gateways one after the other, somebody always answers
   theke verify                  prove that nothing was lost
   theke events tail --follow    what happens, as it happens
   theke projections list        query tables: how far they are, what is held; rebuild them while tills sell
@@ -36,6 +37,7 @@ settings (environment):
   THEKE_DEMO=0                  1: instance "demo" with sample data, login admin/admin, loopback only
   THEKE_POSTGRES_DSN=           postgres://…: use this server instead of an embedded one
   THEKE_NATS_URL=               nats://…: use this server instead of an embedded one
+  THEKE_REPLICAS=               pos=2,gateway=2: more than one process of these
   THEKE_INSTANCE=               instance of requests that name none; default: the only one
   THEKE_LOG_LEVEL=info          debug, info, warning or error
 
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, verify, events, projections, instances, applications, groups, records, endpoints):
+    for module in (up, status, restart, verify, events, projections, instances, applications, groups, records, endpoints):
         module.add(subcommands)
     return whole
 

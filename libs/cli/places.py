@@ -13,10 +13,9 @@ from libs.contracts.auth.commands import Instance
 from libs.contracts.auth.events import INSTALLATION, InstanceCreated
 from libs.eventstore.audit import snapshot
 from libs.eventstore.codec import recorded
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.databases import log_dsn, read_dsn
 from libs.runtime.endpoints import NotRunning
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 
 

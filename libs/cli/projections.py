@@ -28,9 +28,8 @@ from libs.projections.projector import REVIEW_EVERY_S
 from libs.projections.skips import Skip, Skipped
 from libs.projections.tables import NAMES_LAST_S
 from libs.runtime.asking import connected
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 from libs.runtime.service import settle_memory
 from libs.texts.catalogue import Language, details, headline

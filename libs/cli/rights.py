@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from libs.contracts.auth.rights import ROLES, permissions_of
-
-SERVICES: Final = ("auth", "inventory", "crm", "billing", "pos")
+from libs.runtime.config import SERVICES
 
 
 class Need(msgspec.Struct, frozen=True, order=True):

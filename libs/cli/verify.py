@@ -21,9 +21,8 @@ from libs.cli.places import Unknown, chosen_services, declared, instance_id, pla
 from libs.cli.progress import Progress
 from libs.eventstore.audit import Anchor, head, snapshot
 from libs.eventstore.log import LOST
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places, Proved, instances_of, prove
 
 SAMPLED_INSTANCES: Final = 3

@@ -15,6 +15,9 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 INSTANCE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{1,30}")
 HIGHEST_PORT: Final = 65_535
+REPLICAS_MAX: Final = 8  # of one service or of the gateway on one machine
+SERVICES: Final = ("auth", "inventory", "crm", "billing", "pos")
+GATEWAY: Final = "gateway"
 
 
 class SettingInvalid(ValueError):
@@ -23,7 +26,7 @@ class SettingInvalid(ValueError):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
-    ``instance`` empty: the only one there is."""
+    ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -33,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str = ""
     log_level: str = "info"
     instance: str = ""
+    replicas: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -46,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             nats_url=_address("THEKE_NATS_URL", environ.get("THEKE_NATS_URL", ""), ("nats", "tls")),
             log_level=_one_of("THEKE_LOG_LEVEL", environ.get("THEKE_LOG_LEVEL") or "info", LOG_LEVELS),
             instance=_instance("THEKE_INSTANCE", environ.get("THEKE_INSTANCE", "")),
+            replicas=_replicas("THEKE_REPLICAS", environ.get("THEKE_REPLICAS", "")),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
@@ -64,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_NATS_URL": self.nats_url,
             "THEKE_LOG_LEVEL": self.log_level,
             "THEKE_INSTANCE": self.instance,
+            "THEKE_REPLICAS": ",".join(f"{name}={count}" for name, count in self.replicas.items()),
         }
 
 
@@ -116,3 +122,14 @@ def _instance(name: str, text: str) -> str:
     if not text or INSTANCE_NAME.fullmatch(text):
         return text
     raise SettingInvalid(f"{name}={text}: 2 to 31 of a-z, 0-9 and - are allowed, a letter first")
+
+
+def _replicas(name: str, text: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in text.replace(",", " ").split():
+        which, _, count = part.partition("=")
+        if which not in (*SERVICES, GATEWAY) or not (count.isascii() and count.isdigit() and 1 <= int(count) <= REPLICAS_MAX):
+            allowed = f"pos=2,gateway=2 and the like is allowed: one of {', '.join(SERVICES)}, {GATEWAY}, 1 to {REPLICAS_MAX} of each"
+            raise SettingInvalid(f"{name}={text}: {allowed}")
+        found[which] = int(count)
+    return found

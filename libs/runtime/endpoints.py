@@ -17,7 +17,8 @@ class NotRunning(RuntimeError):
 
 
 class Child(msgspec.Struct, frozen=True):
-    """A process the supervisor keeps. ``pid`` None: it is between two lives; ``restarts``: how often it had to be started again."""
+    """A process the supervisor keeps. ``pid`` None: it is between two lives, or not ready yet; ``restarts``: how often it had to be
+    started again."""
 
     name: str
     pid: int | None

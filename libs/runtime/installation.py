@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from libs.runtime import endpoints
-from libs.runtime.config import PROJECT, SettingInvalid, Settings
+from libs.runtime.config import GATEWAY, PROJECT, SERVICES, SettingInvalid, Settings
 from libs.runtime.databases import ensure_databases
 from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
 from libs.runtime.endpoints import Child, Endpoints
@@ -17,8 +17,6 @@ from libs.runtime.locks import take_within
 from libs.runtime.program import Program
 from libs.runtime.supervisor import Stage, Supervisor
 
-SERVICES: Final = ("auth", "inventory", "crm", "billing", "pos")
-GATEWAY: Final = "gateway"
 LOCK: Final = "run/supervisor.lock"
 LOCK_WAIT_S: Final = 0.5  # a `theke status` looks at the lock for an instant
 GATEWAY_STOP_PATIENCE_S: Final = 1.4  # it serves on for half a second while clients turn away
@@ -72,12 +70,14 @@ class Installation:
         servers = [Stage([server]) for server in (self._postgres, self._nats) if server]
         return [
             *servers,
-            Stage([self._program(name) for name in SERVICES], prepare=self._ensure_databases),
-            Stage([self._program(GATEWAY, stop_patience=GATEWAY_STOP_PATIENCE_S)]),
+            Stage([program for name in SERVICES for program in self._programs(name)], prepare=self._ensure_databases),
+            Stage(self._programs(GATEWAY, stop_patience=GATEWAY_STOP_PATIENCE_S)),
         ]
 
-    def _program(self, name: str, **options: float) -> Program:
-        return Program(name, self._command(name), self.environ, cwd=PROJECT, **options)
+    def _programs(self, name: str, **options: float) -> list[Program]:
+        """All replicas of a service: ``pos``, ``pos-2`` …"""
+        names = [name, *(f"{name}-{number}" for number in range(2, self.settings.replicas.get(name, 1) + 1))]
+        return [Program(each, self._command(name), self.environ, cwd=PROJECT, **options) for each in names]
 
     def environ(self) -> Mapping[str, str]:
         """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use."""

@@ -49,6 +49,7 @@ log = structlog.get_logger(__name__)
 COMMANDS_REMEMBERED = timedelta(days=7)
 HOUSEKEEPING_EVERY_S = 3600.0
 LEADER_LOOK_S = 0.25
+LEADERS_STATUS = "leaders_status"  # answered by the replica that leads
 READY_WITHIN_S = 60.0
 DRAIN_WITHIN_S = 2.0
 GC_THRESHOLDS = (20_000, 20, 20)  # allocations; a command makes a few hundred that die young
@@ -202,7 +203,7 @@ class Host:
                     log.error("relay ended", service=self.service.name, error=repr(running.exception()))
                     running = None
                 if leads and running is None:
-                    running = asyncio.get_running_loop().create_task(self.relay.run())
+                    running = asyncio.get_running_loop().create_task(self._lead())
                 elif not leads and running is not None:
                     running.cancel()
                     running = None
@@ -211,6 +212,16 @@ class Host:
             if running is not None:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+
+    async def _lead(self) -> None:
+        """What one of all replicas does: it relays, and knows how far relay and projections are."""
+        doors = Server(self.connection, self.service.name)
+        doors.register(Call.QUERY, LEADERS_STATUS, self._status)
+        await doors.start()
+        try:
+            await self.relay.run()
+        finally:
+            await doors.drain(0.0)
 
     async def _keep_house(self) -> None:
         while True:

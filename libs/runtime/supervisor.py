@@ -68,6 +68,7 @@ class Supervisor:
         self._units = [unit for stage in stages for unit in stage.units]
         self._on_change = on_change
         self._restarts = {unit.name: 0 for unit in self._units}
+        self._up: set[str] = set()  # started, and said to be ready
         self._ready = False
         self._stopping = asyncio.Event()
 
@@ -138,6 +139,7 @@ class Supervisor:
                 await asyncio.sleep(backoff(failures))
             else:
                 log.info("supervisor.started", child=unit.name, pid=unit.pid)
+                self._up.add(unit.name)
                 self._publish()
                 return
 
@@ -153,8 +155,12 @@ class Supervisor:
             if unit.is_alive():
                 log.warning("supervisor.outdated", child=unit.name, pid=unit.pid)
                 await unit.stop()
+            elif unit.exit_code == 0:  # it was asked to, as by `theke restart`
+                failures = 0
+                log.info("supervisor.ended", child=unit.name, pid=unit.pid, lived_s=round(lived_s, 2))
             else:
                 log.error("supervisor.died", child=unit.name, pid=unit.pid, code=unit.exit_code, lived_s=round(lived_s, 2))
+            self._up.discard(unit.name)
             self._publish()
             failures = await self._restart(unit, failures)
 
@@ -170,6 +176,7 @@ class Supervisor:
                 log.error("supervisor.restart_failed", child=unit.name, failures=failures, reason=str(failure))
                 continue
             log.info("supervisor.restarted", child=unit.name, pid=unit.pid, restarts=self._restarts[unit.name])
+            self._up.add(unit.name)
             self._publish()
             return failures
 
@@ -191,7 +198,8 @@ class Supervisor:
             log.info("supervisor.stopped", child=unit.name, seconds=round(time.monotonic() - since, 2))
 
     def _publish(self) -> None:
-        table = tuple(
-            Child(unit.name, unit.pid if unit.is_alive() else None, self._restarts[unit.name], unit.started_at) for unit in self._units
-        )
+        table = tuple(Child(unit.name, self._pid_of(unit), self._restarts[unit.name], unit.started_at) for unit in self._units)
         self._on_change(table, self._ready)
+
+    def _pid_of(self, unit: Unit) -> int | None:
+        return unit.pid if unit.name in self._up and unit.is_alive() else None

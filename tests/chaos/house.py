@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,18 +32,20 @@ READY: Final = b"Theke is ready"
 class House:
     """``open`` and ``close`` may alternate: the state directory stays."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         self.directory = directory
+        self._settings = settings
         self.data = directory / "state"
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._opened = 0
 
     @classmethod
-    def on_new_ground(cls) -> House:
+    def on_new_ground(cls, **settings: str) -> House:
+        """``settings``: variables besides those that every house has."""
         directory = Path(tempfile.mkdtemp(prefix="theke-chaos-"))
         directory.chmod(0o711)  # as root, Postgres runs as another account and has to get in
-        return cls(directory)
+        return cls(directory, settings)
 
     @property
     def url(self) -> str:
@@ -56,6 +59,7 @@ class House:
         """Start it and wait until it says that it is ready."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("THEKE_")}
         settings = {"THEKE_DEMO": "1", "THEKE_DATA": str(self.data), "THEKE_PORT": str(self.port), "THEKE_LOG_LEVEL": "info"}
+        settings |= self._settings
         self._opened += 1
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(

@@ -17,9 +17,9 @@ from libs.cli import diagnosis, exits, main, welcome
 from libs.cli.endpoints import expected, standing
 from libs.cli.instances import Created
 from libs.runtime import endpoints
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import Child, Endpoints
-from libs.runtime.installation import LOCK, SERVICES
+from libs.runtime.installation import LOCK
 from libs.runtime.locks import take
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from libs.runtime.config import SERVICES
 from libs.runtime.embedded import NATS_MAX_PAYLOAD_BYTES, nats_program
-from libs.runtime.installation import GATEWAY, SERVICES
+from libs.runtime.installation import GATEWAY
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = PROJECT / "compose.yaml"

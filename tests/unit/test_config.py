@@ -25,6 +25,7 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_NATS_URL": "tls://u:p@bus:4222",
         "THEKE_LOG_LEVEL": "debug",
         "THEKE_INSTANCE": "gasthaus-zur-post",
+        "THEKE_REPLICAS": "pos=2,gateway=3",
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given
@@ -50,6 +51,11 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("THEKE_POSTGRES_DSN", "postgres://u:p@db:port/postgres"),
         ("THEKE_NATS_URL", "localhost:4222"),
         ("THEKE_LOG_LEVEL", "verbose"),
+        ("THEKE_REPLICAS", "pos"),
+        ("THEKE_REPLICAS", "pos=0"),
+        ("THEKE_REPLICAS", "pos=9"),
+        ("THEKE_REPLICAS", "pos=２"),
+        ("THEKE_REPLICAS", "pos=2,postgres=2"),
         ("THEKE_INSTANCE", "Zur Post"),
         ("THEKE_INSTANCE", "p"),
         ("THEKE_INSTANCE", "a" * 32),

@@ -16,7 +16,7 @@ from libs.cli.places import Unknown
 from libs.cli.verify import anchors_of, render, verify
 from libs.eventstore.audit import Anchor, Finding
 from libs.eventstore.chain import digest, leaf
-from libs.runtime.installation import SERVICES
+from libs.runtime.config import SERVICES
 from libs.runtime.proof import Places
 from tests.history import receipts_table
 from tests.house import Inn, Theke, Till, cash, item
