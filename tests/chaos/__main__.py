@@ -9,14 +9,16 @@ import statistics
 import sys
 import time
 from collections import Counter as Tally
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.chaos.check import check
-from tests.chaos.faults import FAULTS, prober
+from tests.chaos.faults import FAULTS, LONG, Fault, prober
 from tests.chaos.house import House
 from tests.chaos.ledger import Ledger
 from tests.chaos.tills import Counter, counter, load
+from tests.chaos.wire import Wire
 
 MINUTES: Final = 5.0
 TILLS: Final = 8
@@ -44,29 +46,33 @@ class Diary:
         ]
 
 
-async def torment(house: House, tills: Counter, dice: random.Random, ends: float) -> Diary:
+async def torment(house: House, tills: Counter, wire: Wire, dice: random.Random, ends: float, faults: Mapping[Fault, int]) -> Diary:
     """One fault after the other, with some calm between, until the time is over."""
     diary = Diary()
     probe = prober(tills, "probe")
     while time.monotonic() < ends:
         await asyncio.sleep(dice.uniform(*CALM_S))
-        [fault] = dice.choices(list(FAULTS), list(FAULTS.values()))
+        [fault] = dice.choices(list(faults), list(faults.values()))
         since = time.monotonic()
-        what = await fault(house, dice)
+        what = await fault(house, dice, wire)
         assert await probe.sell() is not None, f"no sale after: {what}"
         diary.note(what, time.monotonic() - since)
     return diary
 
 
-async def soak(seed: int, minutes: float) -> bool:
+async def soak(seed: int, minutes: float, replicas: str, faults: Mapping[Fault, int]) -> bool:
     """True if everything was accounted for."""
-    print(f"soak: seed {seed}, {minutes:g} minutes, {TILLS} tills", flush=True)
+    print(f"soak: seed {seed}, {minutes:g} minutes, {TILLS} tills, {replicas or 'one process of each'}", flush=True)
     dice = random.Random(seed)
-    house, ledger = House.on_new_ground(), Ledger()
+    house, ledger = House.on_new_ground(THEKE_REPLICAS=replicas), Ledger()
     try:
         await house.open()
-        async with counter(house.url, ledger) as tills, load(tills, "soak", tills=TILLS, seed=seed, pause_s=PAUSE_S):
-            diary = await torment(house, tills, dice, time.monotonic() + minutes * 60)
+        async with (
+            Wire(house.url) as wire,
+            counter(wire.address, ledger) as tills,
+            load(tills, "soak", tills=TILLS, seed=seed, pause_s=PAUSE_S),
+        ):
+            diary = await torment(house, tills, wire, dice, time.monotonic() + minutes * 60, faults)
         print(f"  {sum(diary.faults.values())} faults, {len(ledger.receipts)} receipts, {len(ledger.orders)} orders", flush=True)
         print(f"  {ledger.repeats} repeats, {ledger.behind} answers ahead of the tables, longest wait {ledger.longest_s:.1f} s", flush=True)
         print("\n".join(diary.lines()), flush=True)
@@ -85,9 +91,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("seed", nargs="?", type=int, help="repeats the faults of a run; without one, a new seed is drawn")
     parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--replicas", default="", help="as THEKE_REPLICAS: pos=2,gateway=2")
+    parser.add_argument("--long", action="store_true", help="also what takes minutes")
     chosen = parser.parse_args()
     seed = random.randrange(SEED_BELOW) if chosen.seed is None else chosen.seed
-    return 0 if asyncio.run(soak(seed, chosen.minutes)) else 1
+    return 0 if asyncio.run(soak(seed, chosen.minutes, chosen.replicas, LONG if chosen.long else FAULTS)) else 1
 
 
 if __name__ == "__main__":

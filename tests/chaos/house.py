@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from libs.runtime.config import PROJECT
 from libs.runtime.endpoints import Child, Endpoints, NotRunning
 
 START_WITHIN_S: Final = 90.0
+COMMAND_WITHIN_S: Final = 180.0
 RETURN_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 30.0  # given up after; what is promised is less
 LOOK_EVERY_S: Final = 0.01
@@ -100,6 +102,11 @@ class House:
             time.sleep(0.05)
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    @property
+    def processes(self) -> list[str]:
+        """The names of all that the supervisor keeps."""
+        return [child.name for child in self.known.children]
+
     def restarts(self, name: str) -> int:
         return self._child(name).restarts
 
@@ -133,8 +140,9 @@ class House:
             assert time.monotonic() < deadline, f"{name} was not restarted within {RETURN_WITHIN_S:g} s:\n{self.log_tail()}"
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def lose_stream_volume(self) -> int:
-        """NATS dies and its disk with it; the supervisor looks away until the disk is empty."""
+    @asynccontextmanager
+    async def nats_is_dead(self) -> AsyncIterator[int]:
+        """NATS is killed and the supervisor looks away for as long as the context is open; how often it had been restarted before."""
         pid = await self.pid("nats")
         supervisor = self.known.supervisor_pid
         self.signal(supervisor, signal.SIGSTOP)
@@ -142,13 +150,51 @@ class House:
             before = await self.kill("nats")
             while is_running(pid):  # noqa: ASYNC110 - nothing tells of its end
                 await asyncio.sleep(LOOK_EVERY_S)
-            shutil.rmtree(self.data / "nats" / "jetstream")
+            yield before
         finally:
             self.signal(supervisor, signal.SIGCONT)
+
+    async def lose_stream_volume(self) -> int:
+        """NATS dies and its disk with it."""
+        async with self.nats_is_dead() as before:
+            shutil.rmtree(self._streams)
         return before
+
+    async def copy_streams(self) -> Path:
+        """What the disk of NATS holds at one moment; for ``lose_stream_tail``."""
+        pid, copy = await self.pid("nats"), self.directory / "streams"
+        shutil.rmtree(copy, ignore_errors=True)
+        self.signal(pid, signal.SIGSTOP)
+        try:
+            await asyncio.to_thread(shutil.copytree, self._streams, copy)
+        finally:
+            self.signal(pid, signal.SIGCONT)
+        return copy
+
+    async def lose_stream_tail(self, copy: Path) -> int:
+        """NATS dies, and its disk has forgotten everything since ``copy``."""
+        async with self.nats_is_dead() as before:
+            shutil.rmtree(self._streams)
+            shutil.copytree(copy, self._streams)
+        return before
+
+    def backends(self) -> list[int]:
+        """Processes of Postgres besides the postmaster."""
+        postmaster = self._child("postgres").pid
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if postmaster and _parent(pid) == postmaster]
+
+    def signal_backend(self, pid: int, number: signal.Signals) -> None:
+        """To a process of this house's Postgres, if it still lives."""
+        if (postmaster := self._child("postgres").pid) and _parent(pid) == postmaster:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def log_tail(self) -> str:
         return self._log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+    @property
+    def _streams(self) -> Path:
+        return self.data / "nats" / "jetstream"
 
     @property
     def _log(self) -> Path:
@@ -170,6 +216,24 @@ class House:
         except (FileNotFoundError, ProcessLookupError):
             return False
         return status[0] != "Z" and int(status[1]) == self.known.supervisor_pid
+
+
+def theke(house: House, *command: str) -> str:
+    """What a command prints. Raises CalledProcessError for any exit code but 0."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "libs.cli.main", *command],
+        cwd=PROJECT, env={**os.environ, "THEKE_DATA": str(house.data)},
+        capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=True,
+    )  # fmt: skip
+    return ran.stdout
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(status[1])
 
 
 def _free_port() -> int:

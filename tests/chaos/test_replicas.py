@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -18,11 +17,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from libs.runtime.config import PROJECT
 from libs.runtime.databases import read_dsn
 from tests.chaos.check import check
 from tests.chaos.faults import prober
-from tests.chaos.house import House
+from tests.chaos.house import House, theke
 from tests.chaos.ledger import Ledger
 from tests.chaos.tills import Counter, counter, load
 
@@ -35,7 +33,6 @@ KILLS: Final = 2
 CLIENTS: Final = 8
 CLIENT_PAUSE_S: Final = 0.01
 ANSWER_WITHIN_S: Final = 20.0
-RESTART_WITHIN_S: Final = 120.0
 EVENING_S: Final = 0.5
 RESET: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 LEADER: Final = """
@@ -65,16 +62,6 @@ async def house(built: House) -> House:
 async def tills(house: House, ledger: Ledger) -> AsyncIterator[Counter]:
     async with counter(house.url, ledger) as opened:
         yield opened
-
-
-def theke(house: House, *command: str) -> str:
-    """What a command prints. Raises CalledProcessError for any exit code but 0."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "libs.cli.main", *command],
-        cwd=PROJECT, env={**os.environ, "THEKE_DATA": str(house.data)},
-        capture_output=True, text=True, timeout=RESTART_WITHIN_S, check=True,
-    )  # fmt: skip
-    return ran.stdout
 
 
 async def leader(house: House) -> str:
