@@ -39,12 +39,16 @@ lint: setup ## ruff, mypy and the one-way dependencies
 	$(BIN)/lint-imports
 
 bench: setup ## measure sales, evenings, closes, uploads and the ERP beside a bare floor
+	$(BIN)/python -m tests.bench.core
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.rebuild
 	$(BIN)/python -m tests.bench.erp
 
 soak: setup ## kill and starve it for long; SEED=7 repeats a run
 	THEKE_FUZZ_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/dikas/test_fuzzed.py
 	$(BIN)/python -m tests.chaos $(SEED)
+	$(BIN)/python -m tests.chaos --replicas pos=2,inventory=2,gateway=2 $(SEED)
+	$(BIN)/python -m tests.chaos.failover
 
 docs: setup ## write the generated parts of the reference
 	$(BIN)/python -m libs.cli.docs

@@ -52,7 +52,7 @@ class Connection(NatsClient):
         try:
             async with asyncio.timeout(limits.CONNECT_WITHIN_S):
                 await self.connect(
-                    url,
+                    url.split(","),
                     name=self.name,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnected,
@@ -180,7 +180,8 @@ def _next_attempt(servers: list[NatsServer], _info: dict[str, Any]) -> tuple[Nat
 
 
 async def connect(url: str, *, name: str) -> Connection:
-    """A connection to ``nats://user:password@host:port``; ``name`` shows in the server's monitoring.
+    """A connection to ``nats://user:password@host:port``, or to one of several of a cluster with commas between them;
+    ``name`` shows in the server's monitoring.
 
     Raises unavailable/bus_unreachable if no server answers within ``CONNECT_WITHIN_S``; afterwards it reconnects for ever."""
     connection = Connection(name)

@@ -35,8 +35,9 @@ settings (environment):
   THEKE_HOST=127.0.0.1          address it listens on
   THEKE_DATA=.theke             state directory, made if absent
   THEKE_DEMO=0                  1: instance "demo" with sample data, login admin/admin, loopback only
-  THEKE_POSTGRES_DSN=           postgres://…: use this server instead of an embedded one
-  THEKE_NATS_URL=               nats://…: use this server instead of an embedded one
+  THEKE_POSTGRES_DSN=           postgres://…: use this server (or several, with a standby) instead of an embedded one
+  THEKE_NATS_URL=               nats://…: use this server (or nats://…,nats://… of a cluster) instead of an embedded one
+  THEKE_STREAM_REPLICAS=1       3 or 5: servers of a NATS cluster that hold each stream
   THEKE_REPLICAS=               pos=2,gateway=2: more than one process of these
   THEKE_INSTANCE=               instance of requests that name none; default: the only one
   THEKE_LOG_LEVEL=info          debug, info, warning or error

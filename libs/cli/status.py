@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -26,6 +26,7 @@ from libs.runtime.locks import is_held
 from libs.runtime.service import LEADERS_STATUS
 
 ANSWER_WITHIN_S: Final = 3.0
+_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^/]*?@")
 LOG_ROW: Final = "  {log:<16}{head:>10}{relayed:>10}{projected:>11}  {note}"
 ROW: Final = "  {name:<12}{state:<10}{pid:>8}{restarts:>10}  {since}"
 
@@ -163,7 +164,4 @@ def _is_held(places: dict[Any, Any], instance: Any) -> bool:
 
 
 def without_password(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.password is None:
-        return address
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
+    return _PASSWORD.sub(r"\g<1>:***@", address)

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
+POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
+NATS_SCHEMES: Final = ("nats", "tls")
+STREAM_REPLICAS: Final = ("1", "3", "5")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 INSTANCE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{1,30}")
 HIGHEST_PORT: Final = 65_535
@@ -26,7 +29,8 @@ class SettingInvalid(ValueError):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
-    ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named."""
+    ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
+    ``stream_replicas``: servers of a NATS cluster that hold each stream."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -34,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     demo: bool = False
     postgres_dsn: str = ""
     nats_url: str = ""
+    stream_replicas: int = 1
     log_level: str = "info"
     instance: str = ""
     replicas: Mapping[str, int] = msgspec.field(default_factory=dict)
@@ -46,8 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             port=_port("THEKE_PORT", environ.get("THEKE_PORT") or "5015"),
             data=_directory("THEKE_DATA", environ.get("THEKE_DATA") or str(PROJECT / ".theke")),
             demo=_flag("THEKE_DEMO", environ.get("THEKE_DEMO") or "0"),
-            postgres_dsn=_address("THEKE_POSTGRES_DSN", environ.get("THEKE_POSTGRES_DSN", ""), ("postgres", "postgresql")),
-            nats_url=_address("THEKE_NATS_URL", environ.get("THEKE_NATS_URL", ""), ("nats", "tls")),
+            postgres_dsn=_address("THEKE_POSTGRES_DSN", environ.get("THEKE_POSTGRES_DSN", ""), POSTGRES_SCHEMES),
+            nats_url=_address("THEKE_NATS_URL", environ.get("THEKE_NATS_URL", ""), NATS_SCHEMES),
+            stream_replicas=int(_one_of("THEKE_STREAM_REPLICAS", environ.get("THEKE_STREAM_REPLICAS") or "1", STREAM_REPLICAS)),
             log_level=_one_of("THEKE_LOG_LEVEL", environ.get("THEKE_LOG_LEVEL") or "info", LOG_LEVELS),
             instance=_instance("THEKE_INSTANCE", environ.get("THEKE_INSTANCE", "")),
             replicas=_replicas("THEKE_REPLICAS", environ.get("THEKE_REPLICAS", "")),
@@ -67,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_DEMO": "1" if self.demo else "0",
             "THEKE_POSTGRES_DSN": self.postgres_dsn,
             "THEKE_NATS_URL": self.nats_url,
+            "THEKE_STREAM_REPLICAS": str(self.stream_replicas),
             "THEKE_LOG_LEVEL": self.log_level,
             "THEKE_INSTANCE": self.instance,
             "THEKE_REPLICAS": ",".join(f"{name}={count}" for name, count in self.replicas.items()),
@@ -104,18 +111,31 @@ def _one_of(name: str, text: str, allowed: tuple[str, ...]) -> str:
 
 
 def _address(name: str, text: str, schemes: tuple[str, ...]) -> str:
-    """The value is not repeated in the message: it holds a password."""
+    """Of one server, or of several, as its kind of client writes them: ``nats://…,nats://…``, ``postgres://user@one:5432,two:5432/…``.
+    The value is not repeated in the message: it holds a password."""
     if not text:
         return ""
-    allowed = " or ".join(f"{scheme}://…" for scheme in schemes)
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid:
+    several = text.split(",") if schemes == NATS_SCHEMES else _one_host_each(text)
+    if not several or not all(_is_address(one, schemes) for one in several):
+        allowed = " or ".join(f"{scheme}://…" for scheme in schemes)
         raise SettingInvalid(f"{name}: {allowed} with a host is allowed")
     return text
+
+
+def _one_host_each(text: str) -> list[str]:
+    """An address with several hosts as addresses of one host each."""
+    scheme, _, rest = text.partition("://")
+    place, slash, tail = rest.partition("/")
+    account, at, hosts = place.rpartition("@")
+    return [f"{scheme}://{account}{at}{host}{slash}{tail}" for host in hosts.split(",")]
+
+
+def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _instance(name: str, text: str) -> str:

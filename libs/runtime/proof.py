@@ -190,7 +190,7 @@ async def _copy(open_: AsyncExitStack, places: Places, service: str, instance: i
 
 @asynccontextmanager
 async def _bus(url: str) -> AsyncIterator[Any]:
-    bus = await nats.connect(url, allow_reconnect=False)
+    bus = await nats.connect(url.split(","), allow_reconnect=False)
     try:
         yield bus
     finally:

@@ -131,7 +131,7 @@ class Host:
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
         self.server = Server(self.connection, name)
-        self.relay = Relay(self.connection, name, PublishedLog(name, self.log))
+        self.relay = Relay(self.connection, name, PublishedLog(name, self.log), replicas=self.settings.stream_replicas)
         self.batcher.start()
         self.projector.start()
         await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))

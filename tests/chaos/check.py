@@ -103,7 +103,7 @@ async def _lags(house: House) -> list[str]:
     known = house.known
     logs = await asyncpg.connect(log_dsn(known.postgres_dsn))
     tables = await asyncpg.connect(read_dsn(known.postgres_dsn))
-    bus = await nats.connect(known.nats_url)
+    bus = await nats.connect(known.nats_url.split(","))
     lags = []
     try:
         for service in SERVICES:

@@ -38,7 +38,7 @@ class House:
         self.directory = directory
         self._settings = settings
         self.data = directory / "state"
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._opened = 0
 
@@ -236,7 +236,7 @@ def _parent(pid: int) -> int | None:
     return int(status[1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -23,6 +23,7 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_DEMO": "0",
         "THEKE_POSTGRES_DSN": "postgres://u:p@db:5433/postgres?sslmode=require",
         "THEKE_NATS_URL": "tls://u:p@bus:4222",
+        "THEKE_STREAM_REPLICAS": "3",
         "THEKE_LOG_LEVEL": "debug",
         "THEKE_INSTANCE": "gasthaus-zur-post",
         "THEKE_REPLICAS": "pos=2,gateway=3",
@@ -30,6 +31,16 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
     settings = Settings.from_env(given)
     assert settings.environ() == given
     assert Settings.from_env(settings.environ()) == settings
+
+
+def test_several_servers_are_one_address() -> None:
+    """A fail-over to a standby, a cluster of NATS."""
+    given = {
+        "THEKE_POSTGRES_DSN": "postgres://u:p@one:5432,two:5433/postgres?target_session_attrs=primary",
+        "THEKE_NATS_URL": "nats://u:p@one:4222,nats://u:p@two:4222,nats://u:p@three",
+    }
+    settings = Settings.from_env(given)
+    assert (settings.postgres_dsn, settings.nats_url) == tuple(given.values())
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
@@ -49,7 +60,10 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("THEKE_POSTGRES_DSN", "mysql://u:p@db/postgres"),
         ("THEKE_POSTGRES_DSN", "postgres://"),
         ("THEKE_POSTGRES_DSN", "postgres://u:p@db:port/postgres"),
+        ("THEKE_POSTGRES_DSN", "postgres://u:p@one:5432,:5433/postgres"),
         ("THEKE_NATS_URL", "localhost:4222"),
+        ("THEKE_NATS_URL", "nats://one:4222,two:4222"),
+        ("THEKE_STREAM_REPLICAS", "2"),
         ("THEKE_LOG_LEVEL", "verbose"),
         ("THEKE_REPLICAS", "pos"),
         ("THEKE_REPLICAS", "pos=0"),
