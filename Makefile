@@ -46,6 +46,7 @@ bench: setup ## measure sales, evenings, closes, uploads and the ERP beside a ba
 
 soak: setup ## kill and starve it for long; SEED=7 repeats a run
 	THEKE_FUZZ_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/dikas/test_fuzzed.py
+	THEKE_MODEL_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/eventstore/test_model.py
 	$(BIN)/python -m tests.chaos $(SEED)
 	$(BIN)/python -m tests.chaos --replicas pos=2,inventory=2,gateway=2 $(SEED)
 	$(BIN)/python -m tests.chaos.failover

@@ -1,23 +1,28 @@
-"""The log against a dictionary: random commands, repeats, misuse, claims, numbers, lost connections and restarts, in two processes.
-
-A failing run names its seed; ``THEKE_SEED=<n>`` repeats it alone.
+"""The log against a dictionary: commands, repeats, misuse, claims, numbers, lost connections, crashes in mid-append and restarts, in two
+processes, as hypothesis draws them. A failing run is printed as the shortest one that fails; ``THEKE_MODEL_EXAMPLES`` draws more, anew.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import random
 from contextlib import AsyncExitStack
-from typing import Any
+from itertools import count
+from typing import Any, Final
 from uuid import UUID
 
-import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 
 from libs.domain.errors import DomainError
+from libs.eventstore.migrate import migrate
 from tests.integration.eventstore.boxes import Box, Empty, Fill, FillUnless, Issue, Move, Place, Rename, Work, assert_sound, working
 
-SEEDS = [int(os.environ["THEKE_SEED"])] if "THEKE_SEED" in os.environ else [1, 2]
-STEPS = 150
+DAILY: Final = 5
+EXAMPLES: Final = int(os.environ.get("THEKE_MODEL_EXAMPLES", DAILY))
+STEPS: Final = 30
+PROCESSES: Final = 2
 BOXES = ("a", "b", "c")
 NAMES = ("", "Anna", "Bert", "Änne")
 
@@ -88,75 +93,144 @@ class Model:
         return tuple(range(last + 1, last + 1 + body.count))
 
 
-class Run:
-    def __init__(self, seed: int, place: Place) -> None:
-        self.dice = random.Random(seed)
-        self.place = place
-        self.model = Model()
-
-    def command(self) -> Any:
-        dice = self.dice
-        one, other = dice.sample(BOXES, 2)
-        return dice.choice(
-            [
-                Fill(one, dice.randint(1, 5)),
-                Fill(one, dice.randint(1, 5), most=dice.randint(3, 12)),
-                Empty(one),
-                Move(one, other),
-                FillUnless(one, guard=other),
-                Rename(one, dice.choice(NAMES)),
-                Issue(dice.choice("xy"), count=dice.randint(1, 3)),
-                Issue("x", refuse=True),
-            ]
-        )
-
-    def request(self) -> tuple[UUID, Any]:
-        """A new command, a repeat of an old one, or an old id for something else."""
-        if self.model.done and self.dice.random() < 0.3:
-            id_ = self.dice.choice(list(self.model.done))
-            return id_, self.model.done[id_][0] if self.dice.random() < 0.7 else self.command()
-        return UUID(int=self.dice.getrandbits(128), version=4), self.command()
-
-    async def disturb(self, work: Work) -> None:
-        """A connection lost while idle, a cache that was emptied, backends killed by somebody."""
-        match self.dice.randrange(24):
-            case 0 if work.log._writer is not None:
-                work.log._writer.terminate()
-            case 1:
-                work.batcher._cache.clear()
-            case 2:
-                connection = await self.place.connect()
-                await connection.execute(
-                    "select pg_terminate_backend(pid, 2000) from pg_stat_activity where application_name = $1",
-                    f"theke {self.place.schema} log",
-                )
-                await connection.close()
+box = st.sampled_from(BOXES)
+amount = st.integers(1, 5)
+process = st.integers(0, PROCESSES - 1)
+command = st.one_of(
+    st.builds(Fill, box, amount),
+    st.builds(Fill, box, amount, most=st.integers(3, 12)),
+    st.builds(Empty, box),
+    st.tuples(box, box).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: Move(*pair)),
+    st.tuples(box, box).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: FillUnless(*pair)),
+    st.builds(Rename, box, st.sampled_from(NAMES)),
+    st.builds(Issue, st.sampled_from("xy"), count=st.integers(1, 3)),
+    st.builds(Issue, st.just("x"), refuse=st.just(True)),
+)
 
 
 async def outcome(work: Work, id_: UUID, body: Any) -> Any:
+    """The answer, or the reason of the refusal."""
     try:
         return await work.answer(body, id=id_)
     except DomainError as refused:
         return refused.reason
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_the_log_does_what_a_dictionary_would_do(place: Place, seed: int) -> None:
-    run = Run(seed, place)
-    for _ in range(3):  # every round in two new processes
-        async with AsyncExitStack() as stack:
-            works = [await stack.enter_async_context(working(place)) for _ in range(2)]
-            for step in range(STEPS // 3):
-                work = run.dice.choice(works)
-                await run.disturb(work)
-                id_, body = run.request()
-                expected = run.model.expect(id_, body)
-                assert await outcome(work, id_, body) == expected, f"seed {seed} step {step}: {body}"
-    async with working(place) as last:
+class Machine(RuleBasedStateMachine):
+    """Two processes on one log. ``dsn`` is set by the test; every run has a log of its own."""
+
+    dsn = ""
+    numbers = count(1)
+    done = Bundle("done")
+
+    @initialize()
+    def begin(self) -> None:
+        self.runner = asyncio.Runner()
+        self.model = Model()
+        self.place = Place(self.dsn, f"model{next(self.numbers)}")
+        self.ids = count(1)
+        self.runner.run(migrate(self.place.dsn, self.place.schema))
+        self.runner.run(self._start())
+
+    async def _start(self) -> None:
+        self.open = AsyncExitStack()
+        self.works = [await self.open.enter_async_context(working(self.place)) for _ in range(PROCESSES)]
+
+    def _id(self) -> UUID:
+        return UUID(int=next(self.ids), version=4)
+
+    def _agrees(self, who: int, id_: UUID, body: Any) -> None:
+        expected = self.model.expect(id_, body)
+        assert self.runner.run(outcome(self.works[who], id_, body)) == expected
+
+    @rule(target=done, who=process, body=command)
+    def something_new(self, who: int, body: Any) -> Any:
+        id_ = self._id()
+        self._agrees(who, id_, body)
+        return id_ if id_ in self.model.done else multiple()
+
+    @rule(who=process, id_=done)
+    def the_same_again(self, who: int, id_: UUID) -> None:
+        self._agrees(who, id_, self.model.done[id_][0])
+
+    @rule(who=process, id_=done, body=command)
+    def an_old_id_for_something_else(self, who: int, id_: UUID, body: Any) -> None:
+        self._agrees(who, id_, body)
+
+    @rule(who=process)
+    def a_connection_is_lost_while_idle(self, who: int) -> None:
+        async def lose() -> None:
+            writer = self.works[who].log._writer
+            if writer is not None:
+                writer.terminate()
+
+        self.runner.run(lose())
+
+    @rule(who=process)
+    def a_cache_is_emptied(self, who: int) -> None:
+        self.works[who].batcher._cache.clear()
+
+    @rule()
+    def somebody_ends_all_sessions(self) -> None:
+        self.runner.run(self._end_sessions())
+
+    async def _end_sessions(self) -> None:
+        connection = await self.place.connect()
+        await connection.execute(
+            "select pg_terminate_backend(pid, 2000) from pg_stat_activity where application_name = $1", f"theke {self.place.schema} log"
+        )
+        await connection.close()
+
+    @rule(target=done, amounts=st.tuples(amount, amount, amount))
+    def sessions_end_in_the_middle_of_appends(self, amounts: tuple[int, int, int]) -> Any:
+        """A box each, so that their order does not matter; whatever was stored before the crash, each happens once."""
+        asked = [(self._id(), Fill(box, amount)) for box, amount in zip(BOXES, amounts, strict=True)]
+        expected = [self.model.expect(id_, body) for id_, body in asked]
+
+        async def together() -> list[Any]:
+            answers = [asyncio.create_task(outcome(self.works[ix % PROCESSES], id_, body)) for ix, (id_, body) in enumerate(asked)]
+            await self._end_sessions()
+            return await asyncio.gather(*answers)
+
+        assert self.runner.run(together()) == expected
+        return multiple(*(id_ for id_, _ in asked))
+
+    @rule()
+    def both_processes_start_again(self) -> None:
+        self.runner.run(self.open.aclose())
+        self.runner.run(self._start())
+
+    def teardown(self) -> None:
+        if not hasattr(self, "runner"):
+            return
+        try:
+            self.runner.run(self._all_of_it())
+        finally:
+            self.runner.run(self.open.aclose())
+            self.runner.close()
+
+    async def _all_of_it(self) -> None:
+        """Everything that was answered is there, in order, and is answered again."""
+        last = self.works[0]
         events = await assert_sound(last.log)
-        assert len(events) == run.model.events
+        assert len(events) == self.model.events
         names = [name for name in NAMES if name]
         holders = await last.log.holders([(1, "name", name) for name in names])
-        assert holders == [f"box-{run.model.claims[name]}" if name in run.model.claims else None for name in names]
-        for id_, (body, answer) in run.model.done.items():
-            assert await outcome(last, id_, body) == answer, f"seed {seed}: {body} repeated at the end"
+        assert holders == [f"box-{self.model.claims[name]}" if name in self.model.claims else None for name in names]
+        for id_, (body, answer) in self.model.done.items():
+            assert await outcome(last, id_, body) == answer, f"{body} repeated at the end"
+
+
+def test_the_log_does_what_a_dictionary_would_do(boxes_dsn: str) -> None:
+    Machine.dsn = boxes_dsn
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            derandomize=EXAMPLES <= DAILY,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
