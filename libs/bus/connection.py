@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -121,6 +121,28 @@ class Connection(NatsClient):
             line = f"PUB {subject} {reply} {size}\r\n".encode()
         self._pending.append(line + payload + b"\r\n")
         self._pending_data_size += size + len(line)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(self._kick)
+
+    def send_window(self, messages: Sequence[tuple[str, bytes]], reply: str, header: bytes, first: int) -> None:
+        """Queues messages (subject, payload) together, each with ``header`` in which ``%d`` is the number of the message before it, the
+        last with ``reply``. Raises what ``send`` raises; then nothing was sent."""
+        if not self.is_connected:
+            raise unavailable("bus_disconnected", limits.RECONNECT_WAIT_MIN_S)
+        pieces, last, whole = [], len(messages) - 1, 0
+        for ix, (subject, payload) in enumerate(messages):
+            head = header % (first + ix)
+            size = len(head) + len(payload)
+            if size > self._max_payload:
+                raise DomainError(Kind.TOO_LARGE, "message_too_large", {"max_bytes": self._max_payload})
+            pieces.append(
+                b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply.encode() if ix == last else b"", len(head), size, head, payload)
+            )
+            whole += len(pieces[-1])
+        if self._pending_data_size + whole > limits.OUTBOUND_MAX_BYTES:
+            raise unavailable("bus_congested", limits.OVERLOADED_RETRY_AFTER_S)
+        self._pending.append(b"".join(pieces))
+        self._pending_data_size += whole
         if self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(self._kick)
 

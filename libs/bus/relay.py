@@ -29,6 +29,9 @@ from libs.domain.errors import DomainError, Kind
 log = structlog.get_logger("bus.relay")
 
 
+EXPECTED = b"NATS/1.0\r\nNats-Expected-Last-Sequence: %d\r\n\r\n"
+
+
 class Rendered(msgspec.Struct, frozen=True, gc=False):
     """A row of the log as it is published. ``message_id`` is the event's id and stands in ``payload``, which must be the same bytes
     whoever renders it."""
@@ -333,10 +336,8 @@ class Relay:
         return True
 
     def _send(self, window: Sequence[Rendered], reply: str) -> None:
-        send, last = self._connection.send, window[-1].position
-        for row in window:
-            header = b"NATS/1.0\r\nNats-Expected-Last-Sequence: %d\r\n\r\n" % (row.position - 1)
-            send(row.subject, row.payload, reply if row.position == last else "", header)
+        """Positions follow each other, so the sequence that a message expects is the position before its own."""
+        self._connection.send_window([(row.subject, row.payload) for row in window], reply, EXPECTED, window[0].position - 1)
 
 
 def _cut(rows: Sequence[Rendered]) -> Sequence[Rendered]:

@@ -13,13 +13,13 @@ from libs.bus import subjects
 from libs.bus.relay import Rendered
 from libs.domain.events import event_class
 from libs.domain.ids import instance_token
-from libs.eventstore.codec import Meta
 from libs.eventstore.log import Log
 
 PUBLISHED_IN = "libs.contracts."
+SUBJECTS_KNOWN_MAX = 100_000
 
 
-class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """``source`` is the log (``theke/pos/i17``), ``subject`` the stream, ``schemaversion`` the event's own version."""
 
     specversion: str
@@ -41,8 +41,18 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int | None = None
 
 
+class _Said(msgspec.Struct, frozen=True, gc=False):
+    """What of ``Meta`` is published, as it is written."""
+
+    actor: str = ""
+    command: str = ""
+    correlation: str = ""
+    causation: str = ""
+
+
 _encoder = msgspec.json.Encoder()
-_meta = msgspec.json.Decoder(Meta)
+_said = msgspec.json.Decoder(_Said)
+_subjects: dict[tuple[str, int, str], str] = {}  # of types that this process knows
 
 
 def is_published(type_: str) -> bool:
@@ -51,33 +61,42 @@ def is_published(type_: str) -> bool:
     return cls is not None and cls.__module__.startswith(PUBLISHED_IN)
 
 
+def subject_of(service: str, instance: int, type_: str) -> str:
+    """Where an event goes."""
+    known = _subjects.get((service, instance, type_))
+    if known is None:
+        aggregate, _, name = type_.partition(".")
+        known = (subjects.published if is_published(type_) else subjects.internal)(service, instance, aggregate, name)
+        if event_class(type_) is not None and len(_subjects) < SUBJECTS_KNOWN_MAX:
+            _subjects[service, instance, type_] = known
+    return known
+
+
 def render(service: str, row: Mapping[str, Any]) -> Rendered:
     instance: int = row["instance"]
-    aggregate, _, name = row["type"].partition(".")
-    meta = _meta.decode(row["meta"])
-    payload = _encoder.encode(
-        CloudEvent(
-            specversion="1.0",
-            id=row["id"],
-            source=f"theke/{service}/{instance_token(instance)}",
-            type=row["type"],
-            subject=row["stream"],
-            time=row["at"],
-            datacontenttype="application/json",
-            position=row["position"],
-            instance=instance_token(instance),
-            stream=row["stream"],
-            version=row["version"],
-            schemaversion=row["schema_version"],
-            data=msgspec.Raw(row["data"]),
-            actor=meta.actor,
-            correlation=meta.correlation or (meta.command.hex if meta.command else ""),
-            causation=meta.causation,
-            number=row["number"],
-        )
+    token = instance_token(instance)
+    said = _said.decode(row["meta"])
+    stream, type_, id_, position = row["stream"], row["type"], row["id"], row["position"]
+    event = CloudEvent(  # by place: this is done for every event
+        "1.0",
+        id_,
+        f"theke/{service}/{token}",
+        type_,
+        stream,
+        row["at"],
+        "application/json",
+        position,
+        token,
+        stream,
+        row["version"],
+        row["schema_version"],
+        msgspec.Raw(row["data"]),
+        said.actor,
+        said.correlation or said.command.replace("-", ""),
+        said.causation,
+        row["number"],
     )
-    place = subjects.published if is_published(row["type"]) else subjects.internal
-    return Rendered(row["position"], place(service, instance, aggregate, name), str(row["id"]), payload)
+    return Rendered(position, subject_of(service, instance, type_), str(id_), _encoder.encode(event))
 
 
 class PublishedLog:
