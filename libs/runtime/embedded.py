@@ -59,6 +59,9 @@ POSTGRES_STOP: Final = ((signal.SIGINT, 1.2), (signal.SIGQUIT, 0.3))  # fast shu
 
 NATS_USER: Final = "theke"
 NATS_MAX_PAYLOAD_BYTES: Final = 1024 * 1024
+NATS_WRITE_FAILED: Final = b"[ERR] JetStream failed to store a msg"
+NATS_LOG_LOOK_BYTES: Final = 64 * 1024
+NATS_ROOM_BYTES: Final = 64 * 1024 * 1024  # a restart on a full disk would help nobody
 NATS_STOP: Final = ((signal.SIGTERM, 0.6),)
 
 log = structlog.get_logger(__name__)
@@ -273,6 +276,27 @@ class EmbeddedNats(EmbeddedServer):
     name = "nats"
     stop_steps = NATS_STOP
     death_signal = signal.SIGKILL  # what it holds is a copy of the logs
+    _stuck = False
+    _read_to = 0
+
+    def is_outdated(self) -> bool:
+        """A stream that could not be written because the disk was full stays so until the server is started again."""
+        return self._stuck
+
+    def tend(self) -> None:
+        super().tend()
+        if self._failed_to_write() and shutil.disk_usage(self.place.data).free >= NATS_ROOM_BYTES:
+            log.warning("embedded.restarting", server=self.name, reason="a stream was full and its disk has room again")
+            self._stuck = True
+
+    def _failed_to_write(self) -> bool:
+        """Whether its log says so since this was last asked; a failure is repeated for as long as there is something to write."""
+        size = self._log_file.stat().st_size
+        begin = max(0, size - NATS_LOG_LOOK_BYTES, self._read_to if self._read_to <= size else 0)
+        self._read_to = size
+        with self._log_file.open("rb") as file:
+            file.seek(begin)
+            return NATS_WRITE_FAILED in file.read(size - begin)
 
     @property
     def url(self) -> str:
@@ -284,6 +308,7 @@ class EmbeddedNats(EmbeddedServer):
 
     async def _prepare(self, lock: FileLock) -> None:
         """Nothing is left to do: JetStream repairs its store by itself."""
+        self._stuck, self._read_to = False, self._log_file.stat().st_size if self._log_file.exists() else 0
 
     def _command(self) -> list[str]:
         configuration = self.place.data / "nats.conf"

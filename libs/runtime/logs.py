@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
 import structlog
@@ -42,6 +42,24 @@ def traced(trace: str) -> Iterator[None]:
         trace_id.reset(token)
 
 
+class Unshaken(structlog.PrintLogger):
+    """A line that cannot be written, because the disk is full or nobody reads any more, is dropped: the work goes on without it."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = critical = exception = fatal = failure = err = msg
+
+
+class _UnshakenHandler(logging.StreamHandler[TextIO]):
+    """The same for other libraries' lines."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 def configure(service: str, level: str = "", *, terminal: bool | None = None) -> None:
     """Set up logging for this process. ``level``: debug, info, warning or error; default THEKE_LOG_LEVEL, else info.
     ``terminal`` None: look whether stdout is one. Lines of other libraries' loggers come out the same way from warning up."""
@@ -68,10 +86,10 @@ def configure(service: str, level: str = "", *, terminal: bool | None = None) ->
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(chosen),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=lambda *_: Unshaken(),
         cache_logger_on_first_use=False,
     )
-    foreign = logging.StreamHandler(sys.stdout)
+    foreign = _UnshakenHandler(sys.stdout)
     foreign.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_without_meta(last)))
     logging.basicConfig(handlers=[foreign], level=max(chosen, logging.WARNING), force=True)
 

@@ -208,6 +208,31 @@ async def test_nats_keeps_its_streams_through_a_kill_and_its_port(state_director
     await server.stop()
 
 
+async def test_nats_is_started_again_after_its_disk_was_full_and_has_room_again(
+    state_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that could not be written once refuses everything until then, whatever room there is."""
+    server = EmbeddedNats(state_directory / "nats")
+    await server.start()
+    server.tend()
+    assert not server.is_outdated()
+    with (server.place.data / "server.log").open("a") as log:
+        log.write("[1] 2026/11/22 09:28:37.5 [ERR] JetStream failed to store a msg on stream '$G > EVT_pos_i1': no space left on device\n")
+    monkeypatch.setattr(embedded, "NATS_ROOM_BYTES", 1 << 60)
+    server.tend()
+    assert not server.is_outdated(), "there is no room yet"
+    with (server.place.data / "server.log").open("a") as log:
+        log.write("[1] 2026/11/22 09:28:38.5 [ERR] JetStream failed to store a msg on stream '$G > EVT_pos_i1': no space left on device\n")
+    monkeypatch.undo()
+    server.tend()
+    assert server.is_outdated()
+    await server.stop()
+    await server.start()
+    server.tend()
+    assert not server.is_outdated()
+    await server.stop()
+
+
 async def test_a_port_taken_meanwhile_is_replaced_by_a_free_one(state_directory: Path) -> None:
     server = EmbeddedNats(state_directory / "nats")
     await server.start()

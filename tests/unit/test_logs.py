@@ -104,3 +104,19 @@ def test_into_a_pipe_goes_json_without_being_asked() -> None:
     program = "from libs.runtime import logs; import structlog; logs.configure('pos'); structlog.get_logger().info('hello')"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=Path(__file__).resolve().parents[2])
     assert json.loads(ran.stdout)["event"] == "hello"
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a full disk under the log file took a service's projector and writer with it, and both stayed away when there was room again."""
+
+    class Full:
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    logs.configure("pos", terminal=False)
+    structlog.get_logger().error("append failed")
+    logging.getLogger("asyncpg").error("connection lost")
