@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -75,11 +77,14 @@ class InstanceStatus(msgspec.Struct, frozen=True):
 
 
 class RelayCounts(msgspec.Struct):
-    """``resyncs``: windows after which the stream had to be looked at again."""
+    """``conflicts``: windows refused since another relay was there first; ``resyncs``: windows after which the stream had to be looked at
+    again; ``regressions``: times a stream was found shorter than it had been."""
 
     published: int = 0
     windows: int = 0
+    conflicts: int = 0
     resyncs: int = 0
+    regressions: int = 0
 
 
 class _Halt(Exception):
@@ -94,7 +99,7 @@ class _Halt(Exception):
 class _Copy:
     """What this relay knows of one instance."""
 
-    __slots__ = ("again", "head", "instance", "known", "position", "state", "stream", "task")
+    __slots__ = ("again", "head", "instance", "known", "position", "seen", "state", "stream", "task")
 
     def __init__(self, instance: int, stream: str) -> None:
         self.instance = instance
@@ -105,6 +110,18 @@ class _Copy:
         self.state = State.STARTING
         self.task: asyncio.Task[None] | None = None
         self.again = False
+        self.seen: deque[tuple[int, float]] = deque(maxlen=limits.RELAY_HEADS_SEEN_MAX)  # heads not copied yet, and when they were there
+
+    def saw(self, head: int, now: float) -> None:
+        """What is full keeps its oldest, and with it how late the copy is."""
+        while self.seen and self.seen[0][0] <= self.position:
+            self.seen.popleft()
+        if head > self.position and len(self.seen) < limits.RELAY_HEADS_SEEN_MAX and (not self.seen or head > self.seen[-1][0]):
+            self.seen.append((head, now))
+
+    def late(self, now: float) -> float:
+        """How long the oldest event that is not copied has been waiting, in seconds, as the sweeps saw it."""
+        return next((now - since for head, since in self.seen if head > self.position), 0.0)
 
     def status(self) -> InstanceStatus:
         return InstanceStatus(self.position, max(0, self.head - self.position), self.state)
@@ -133,6 +150,11 @@ class Relay:
 
     def status(self) -> Mapping[int, InstanceStatus]:
         return {instance: copy.status() for instance, copy in self._copies.items()}
+
+    def late_s(self) -> float:
+        """Of the copy that is furthest behind in time, how many seconds."""
+        now = time.monotonic()
+        return max((copy.late(now) for copy in self._copies.values()), default=0.0)
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -192,6 +214,7 @@ class Relay:
         for instance in heads.keys() | before.keys():
             copy = self._copy_of(instance)
             copy.head = heads.get(instance, 0)
+            copy.saw(copy.head, time.monotonic())
             if instance in before and copy.head < before[instance]:
                 copy.known = False
             if not copy.known or copy.head > copy.position or copy.state in HALTED:
@@ -275,6 +298,8 @@ class Relay:
         """Declares the stream and compares its end with the log: same length or shorter, and the same event there."""
         config = log_stream_config(self._service, copy.instance, replicas=self._replicas)
         last = (await self._jetstream.declare(config)).state.last_seq
+        if last < copy.position:
+            self.counts.regressions += 1
         copy.position = last
         if last > 0:
             end = await self._rows(copy, last - 1, 1)
@@ -325,7 +350,9 @@ class Relay:
             return False
         ack = decode_ack(outcome)
         if ack.error is not None:
-            if ack.error.err_code != WRONG_LAST_SEQUENCE:
+            if ack.error.err_code == WRONG_LAST_SEQUENCE:
+                self.counts.conflicts += 1
+            else:
                 log.warning("relay_refused", stream=copy.stream, code=ack.error.err_code, error=ack.error.description)
             return False
         last = window[-1].position

@@ -82,7 +82,8 @@ class _Route(msgspec.Struct, frozen=True):
 
 
 class Server:
-    """Replicas of a service share its requests through the queue group ``queue``. ``register`` everything, then ``start``."""
+    """Replicas of a service share its requests through the queue group ``queue``. ``register`` everything, then ``start``. ``begun`` is
+    told of every request, inside the task that serves it."""
 
     def __init__(
         self,
@@ -93,10 +94,12 @@ class Server:
         commands_max: int = limits.COMMANDS_IN_FLIGHT_MAX,
         queries_max: int = limits.QUERIES_IN_FLIGHT_MAX,
         streams_max: int = limits.STREAMS_IN_FLIGHT_MAX,
+        begun: Callable[[Request], None] = lambda _: None,
     ) -> None:
         self._connection = connection
         self._service = subjects.token(service)
         self._queue = queue or service
+        self._begun = begun
         self._lanes = {
             Call.COMMAND: _Lane(commands_max, cancellable=False),
             Call.QUERY: _Lane(queries_max, cancellable=True),
@@ -193,6 +196,7 @@ class Server:
         )
 
     async def _serve(self, route: _Route, request: Request, asked: RequestEnvelope, reply: str) -> None:
+        self._begun(request)
         try:
             payload = await route.serve(request, asked, reply)
             self.counts.answered += 1
@@ -204,7 +208,7 @@ class Server:
             return
         except Exception:
             self.counts.failed += 1
-            log.exception("request_failed", subject=request.subject, instance=request.instance, trace=request.trace)
+            log.exception("request_failed", subject=request.subject, instance=request.instance)
             payload = envelope.refused(_INTERNAL)
         finally:
             route.lane.running -= 1

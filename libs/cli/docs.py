@@ -141,6 +141,7 @@ gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All bu
 | `Accept-Language` | `de` (default) or `en` |
 | `If-Match` | of a `PUT` or `DELETE`, and of all that is done with an open item: only if it still has this ETag, else 412 |
 | `If-None-Match` | of a `GET`: 304 if the answer still has this ETag |
+| `traceparent` | W3C trace context: its trace id becomes `Theke-Trace` |
 | `Accept` | `text/csv` for [reports](reports.md) as tables; everything else is JSON |
 
 | header | of an answer |
@@ -151,6 +152,7 @@ gross as JSON numbers, times ISO 8601 in UTC. Fields with * are required. All bu
 | `Theke-Total` | the rows of a list that is read page by page |
 | `Theke-Changed-Until` | what the next `changedSince` must be to miss nothing |
 | `Retry-After` | seconds until a repeat makes sense |
+| `RateLimit`, `RateLimit-Policy` | how many requests may still come at once, and what a client is allowed: a burst, then a steady pace |
 
 Lists of records take `page` and `pageSize` (up to {page_max}), `search` (all its words must occur), `sort` (fields, `-` in front for
 descending, with commas), any field by its name, `createdFrom`, `createdTo`, `changedFrom` and `changedTo`; or `changedSince` alone, which

@@ -10,8 +10,10 @@ id is looked up and its streams are read again; only a refusal on the newest sta
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import Any
 
 import asyncpg
@@ -24,6 +26,7 @@ from libs.domain.events import Event, Recorded
 from libs.domain.ids import derived
 from libs.eventstore.codec import EVENT_MAX_BYTES, Meta, UnknownEvent, encode
 from libs.eventstore.log import Known, Log, LogBusy, LogUnreachable, Outcome
+from libs.eventstore.measures import Appending
 from libs.eventstore.states import StateCache
 
 log = structlog.get_logger(__name__)
@@ -47,9 +50,10 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Submission:
-    """A command on its way through the batcher. ``deadline`` is a time of the event loop's clock, in seconds."""
+    """A command on its way through the batcher. ``deadline`` is a time of the event loop's clock, in seconds; lines about it are logged
+    in the ``context`` it came in, with what is followed there."""
 
-    __slots__ = ("command", "deadline", "facts", "fingerprint", "future", "refs", "type")
+    __slots__ = ("command", "context", "deadline", "facts", "fingerprint", "future", "refs", "type")
 
     def __init__(self, type_: CommandType, command: Command[Any], facts: Any, fingerprint: bytes, deadline: float) -> None:
         self.type = type_
@@ -57,6 +61,7 @@ class Submission:
         self.facts = facts
         self.fingerprint = fingerprint
         self.deadline = deadline
+        self.context = copy_context()
         self.refs: tuple[StreamRef, ...] = type_.streams(command)
         self.future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
 
@@ -106,6 +111,7 @@ class Batcher:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._measures = Appending(log_.schema)
         self.batches = 0
         self.commands = 0
 
@@ -233,12 +239,13 @@ class Batcher:
             log.error("newer events in the log, stepping back", schema=self._log.schema, unknown=str(error))
             submission.refuse(unavailable("newer_events"))
         else:
-            log.error("command failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
+            submission.context.run(log.error, "command failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
             submission.refuse(unavailable("internal"))
 
     async def _again(self, batch: Sequence[Submission], why: str) -> None:
         """The log was away or busy: what is not settled goes back to the head of the queue, with the same ids."""
         log.warning("append will be repeated", schema=self._log.schema, commands=len(batch), why=why)
+        self._measures.repeated.inc()
         self._cache.clear()
         for submission in reversed(batch):
             if not submission.future.done():
@@ -315,7 +322,8 @@ class Batcher:
             if isinstance(error, DomainError):
                 submission.refuse(error)
             else:
-                log.error("decider failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
+                name, id_ = submission.type.name, str(submission.command.id)
+                submission.context.run(log.error, "decider failed", command=name, id=id_, exc_info=error)
                 submission.refuse(unavailable("internal"))
         return drafts
 
@@ -340,6 +348,7 @@ class Batcher:
         return fitting
 
     async def _append(self, drafts: Sequence[_Draft]) -> None:
+        began = time.perf_counter()
         try:
             outcomes = await self._log.append(_arrays(drafts))
         except (asyncpg.PostgresError, asyncpg.DataError) as error:
@@ -347,14 +356,24 @@ class Batcher:
             return
         self.batches += 1
         self.commands += len(drafts)
+        self._measure(time.perf_counter() - began, outcomes)
         for draft, outcome in zip(drafts, outcomes, strict=True):
             await self._settle(draft, outcome)
+
+    def _measure(self, seconds: float, outcomes: Sequence[Outcome]) -> None:
+        measures = self._measures
+        measures.seconds.observe(seconds)
+        measures.commands.observe(len(outcomes))
+        measures.lock.observe(outcomes[0].waited)
+        for code, count in Counter(outcome.outcome for outcome in outcomes).items():
+            measures.settled[code].inc(count)
 
     async def _one_by_one(self, drafts: Sequence[_Draft], error: Exception) -> None:
         """One command's bad value must not fail its neighbours."""
         if len(drafts) == 1:
-            log.error("append refused by the database", command=drafts[0].submission.type.name, error=str(error))
-            drafts[0].submission.refuse(unavailable("internal"))
+            submission = drafts[0].submission
+            submission.context.run(log.error, "append refused by the database", command=submission.type.name, error=str(error))
+            submission.refuse(unavailable("internal"))
             return
         for draft in drafts:
             await self._append([draft])

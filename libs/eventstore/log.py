@@ -72,16 +72,17 @@ class Known:
 
 
 class Outcome:
-    """What became of one command of a batch."""
+    """What became of one command of a batch. ``waited``: seconds that the batch waited for the log's lock."""
 
-    __slots__ = ("at", "first", "last", "numbers", "outcome")
+    __slots__ = ("at", "first", "last", "numbers", "outcome", "waited")
 
-    def __init__(self, outcome: str, first: int, last: int, numbers: list[int], at: datetime) -> None:
+    def __init__(self, outcome: str, first: int, last: int, numbers: list[int], at: datetime, waited: float = 0.0) -> None:
         self.outcome = outcome
         self.first = first
         self.last = last
         self.numbers = numbers
         self.at = at
+        self.waited = waited
 
 
 class Log:
@@ -153,17 +154,12 @@ class Log:
             self._drop_writer()
             raise
         outcomes: list[Outcome | None] = [None] * len(rows)
-        for ix, outcome, first, last, numbers, at in rows:
-            outcomes[ix - 1] = Outcome(outcome.decode(), first or 0, last or 0, numbers or [], at)
+        for ix, outcome, first, last, numbers, at, waited in rows:
+            outcomes[ix - 1] = Outcome(outcome.decode(), first or 0, last or 0, numbers or [], at, waited)
         return [outcome for outcome in outcomes if outcome is not None]
 
     async def _read(self, name: str, *arguments: Any) -> list[Any]:
-        if self._readers is None:
-            raise LogUnreachable("the log is not open")
-        try:
-            return await self._readers.fetch(sql(name), *arguments)
-        except LOST as error:
-            raise LogUnreachable(str(error)) from error
+        return await self.ask(sql(name), *arguments)
 
     async def load(self, wanted: Sequence[tuple[int, str, int]]) -> list[Loaded]:
         """Streams by (instance, name, version already known), in that order; an unknown stream has head 0."""
@@ -212,6 +208,15 @@ class Log:
     async def read_stream_everywhere(self, stream: str) -> list[Recorded]:
         """Every event of the streams of this name, of all instances. For streams that stay short."""
         return [recorded(row) for row in await self._read("read_stream_everywhere", stream)]
+
+    async def ask(self, statement: str, *arguments: Any) -> list[Any]:
+        """What the log's server says of itself; not of events. Raises LogUnreachable."""
+        if self._readers is None:
+            raise LogUnreachable("the log is not open")
+        try:
+            return await self._readers.fetch(statement, *arguments)
+        except LOST as error:
+            raise LogUnreachable(str(error)) from error
 
     async def heads(self) -> dict[int, int]:
         """The newest position of every instance that has events."""

@@ -10,6 +10,7 @@ A handler that raises holds its instance in that projection, loudly, and nobody 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from libs.eventstore.codec import UnknownEvent
 from libs.eventstore.log import LOST, LogUnreachable
 from libs.projections import skips, store
 from libs.projections.declare import Build, Key, Projection
+from libs.projections.measures import Projecting
 from libs.projections.remembered import Remembered
 from libs.projections.rows import Row, Rows
 
@@ -99,6 +101,8 @@ class Projector:
         self._remembered = Remembered()
         self._heads_at_start: dict[int, int] | None = None
         self._waiters: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
+        self._filling: dict[str, int] = {}
+        self._measures = Projecting(service)
         self.leading = False
         self.ready = asyncio.Event()
 
@@ -144,6 +148,14 @@ class Projector:
 
     async def wait(self, instance: int, position: int, timeout: float) -> bool:
         """True once every projection has reached ``position``; False if one is held or the time is over."""
+        began = time.perf_counter()
+        reached = await self._wait(instance, position, timeout)
+        self._measures.wait.observe(time.perf_counter() - began)
+        if not reached:
+            self._measures.timeouts.inc()
+        return reached
+
+    async def _wait(self, instance: int, position: int, timeout: float) -> bool:
         if not self._projections or self._seen.get(instance, 0) >= position:
             return True
         if any(held_instance == instance and id_ in self._active for id_, held_instance in self._held):
@@ -174,6 +186,14 @@ class Projector:
                 found[names[id_]][instance] = {"position": position, "held": self._held.get((id_, instance))}
         return found
 
+    def heads(self) -> Mapping[int, int]:
+        """instance → the newest position of its log that this process knows of."""
+        return self._heads
+
+    def filling(self) -> Mapping[str, int]:
+        """Tables that are being rebuilt (``sales_r2g1``) → events folded into them, of all instances."""
+        return self._filling
+
     # the loop
 
     async def _run(self) -> None:
@@ -192,6 +212,7 @@ class Projector:
                 log.warning("projector lost its database", service=self._service, error=str(error) or type(error).__name__)
             except Exception:
                 log.exception("projector failed, beginning again", service=self._service)
+            self._measures.restarts.inc()
             self._disconnect()
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
@@ -260,10 +281,24 @@ class Projector:
         if held.keys() - self._held.keys():
             self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
         known = await store.builds(connection, self._service)
+        await self._look_at_rebuilds(connection, known)
         for projection in self._projections:
             for (name, revision, generation), state in known.items():
                 if (name, revision, state) == (projection.name, projection.revision, store.State.FILLED):
                     await self._take_over(connection, Build(projection, generation))
+
+    async def _look_at_rebuilds(self, connection: asyncpg.Connection, known: Mapping[tuple[str, int, int], store.State]) -> None:
+        filled = {
+            Build(projection, generation).id: 0
+            for projection in self._projections
+            for (name, revision, generation), state in known.items()
+            if (name, revision, state) == (projection.name, projection.revision, store.State.FILLING)
+        }
+        if filled:
+            for (id_, _), (position, _) in (await store.checkpoints(connection, self._service)).items():
+                if id_ in filled:
+                    filled[id_] += position
+        self._filling = filled
 
     async def _take_over(self, connection: asyncpg.Connection, build: Build) -> None:
         """Brings a filled build to where the others are, and switches readers to it. It was filled to near the head, so this is short."""
@@ -369,11 +404,13 @@ class Projector:
         contiguous = all(event.position == after + ix for ix, event in enumerate(fresh, start=1))
         if fresh and contiguous and len(fresh) <= OFFERED_MAX_EVENTS:
             return fresh
+        self._measures.gap_fills.inc()
         return await self._log.read(instance, after, room)
 
     async def _project(self, connection: asyncpg.Connection, batch: Batch, builds: Sequence[Build]) -> None:
         writes: list[store.Write] = []
         moves: Moves = {}
+        began = time.perf_counter()
         try:
             for build in builds:
                 folded, moved = await self._folded(connection, build, batch)
@@ -386,6 +423,8 @@ class Projector:
                 raise
             await self._isolate(connection, batch, builds, error)
             return
+        self._measures.apply.observe(time.perf_counter() - began)
+        self._measures.events.observe(sum(map(len, batch.values())))
         self._remembered.keep(writes)
         for key, (_, position) in moves.items():
             self._positions[key] = position

@@ -16,6 +16,7 @@ from libs.bus.client import Client
 from libs.bus.connection import Connection, connect
 from libs.domain.principal import Principal, system
 from libs.runtime.log_reading import LogRequest
+from libs.runtime.logs import trace_id
 from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import subject_name
 
@@ -33,7 +34,7 @@ def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 class Services:
-    """Every method raises the service's DomainError, or ``unavailable``."""
+    """Every method raises the service's DomainError, or ``unavailable``. ``trace``: else that of what is being worked on."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -60,7 +61,7 @@ class Services:
             command_id=id or uuid4(),
             at=at,
             deadline=deadline,
-            trace=trace,
+            trace=trace or trace_id.get(),
         )
         return _decoder(cast("Hashable", answer)).decode(reply.body), reply.projection_behind
 
@@ -73,7 +74,7 @@ class Services:
             instance=principal.instance,
             principal=_encoder.encode(principal),
             deadline=deadline,
-            trace=trace,
+            trace=trace or trace_id.get(),
         )
         found: T = _decoder(cast("Hashable", answer)).decode(reply.body)
         return found
@@ -88,7 +89,7 @@ class Services:
             instance=principal.instance,
             principal=_encoder.encode(principal),
             deadline=STREAM_SILENCE_MAX_S,
-            trace=trace,
+            trace=trace or trace_id.get(),
         )
         # the type checker takes neither a list of a type made at run time, nor an iterator for the generator that it is
         decoder = _decoder(list[item])  # type: ignore[valid-type]

@@ -21,6 +21,7 @@ HIGHEST_PORT: Final = 65_535
 REPLICAS_MAX: Final = 8  # of one service or of the gateway on one machine
 SERVICES: Final = ("auth", "inventory", "crm", "billing", "pos")
 GATEWAY: Final = "gateway"
+RATE_LIMIT_MAX: Final = 100_000  # requests a second
 
 
 class SettingInvalid(ValueError):
@@ -30,7 +31,8 @@ class SettingInvalid(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
-    ``stream_replicas``: servers of a NATS cluster that hold each stream."""
+    ``stream_replicas``: servers of a NATS cluster that hold each stream. ``operations_port`` 0: a free one for every process.
+    ``rate_limit``: requests a second that a client may go on with, 0: as many as it likes."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -42,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     instance: str = ""
     replicas: Mapping[str, int] = msgspec.field(default_factory=dict)
+    operations_host: str = "127.0.0.1"
+    operations_port: int = 0
+    rate_limit: int = 500
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -57,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             log_level=_one_of("THEKE_LOG_LEVEL", environ.get("THEKE_LOG_LEVEL") or "info", LOG_LEVELS),
             instance=_instance("THEKE_INSTANCE", environ.get("THEKE_INSTANCE", "")),
             replicas=_replicas("THEKE_REPLICAS", environ.get("THEKE_REPLICAS", "")),
+            operations_host=environ.get("THEKE_OPERATIONS_HOST") or "127.0.0.1",
+            operations_port=_number("THEKE_OPERATIONS_PORT", environ.get("THEKE_OPERATIONS_PORT") or "0", HIGHEST_PORT),
+            rate_limit=_number("THEKE_RATE_LIMIT", environ.get("THEKE_RATE_LIMIT") or "500", RATE_LIMIT_MAX),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
@@ -77,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_LOG_LEVEL": self.log_level,
             "THEKE_INSTANCE": self.instance,
             "THEKE_REPLICAS": ",".join(f"{name}={count}" for name, count in self.replicas.items()),
+            "THEKE_OPERATIONS_HOST": self.operations_host,
+            "THEKE_OPERATIONS_PORT": str(self.operations_port),
+            "THEKE_RATE_LIMIT": str(self.rate_limit),
         }
 
 
@@ -91,6 +102,12 @@ def _port(name: str, text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST_PORT:
         return int(text)
     raise SettingInvalid(f"{name}={text}: a port is allowed, 1 to {HIGHEST_PORT}")
+
+
+def _number(name: str, text: str, most: int) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= most:
+        return int(text)
+    raise SettingInvalid(f"{name}={text}: a whole number is allowed, 0 to {most}")
 
 
 def _directory(name: str, text: str) -> Path:

@@ -20,7 +20,6 @@ from libs.domain.events import Recorded
 from libs.domain.principal import Principal
 from libs.eventstore.batcher import Batcher, Done
 from libs.projections.projector import Projector
-from libs.runtime.logs import trace_id
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +83,7 @@ class Dispatcher:
         self._detours[name] = needed, way
 
     async def serve(self, name: str, request: Request) -> Reply:
-        """A command as it comes over the bus. Each runs in a task of its own, so the trace need not be taken back."""
-        trace_id.set(request.trace)
+        """A command as it comes over the bus."""
         if request.command_id is None:
             raise invalid(FieldError("command_id", "required"))
         type_ = self.commands[name]

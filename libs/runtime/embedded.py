@@ -75,6 +75,7 @@ class EmbeddedServer(ABC):
     """What both servers share. ``start`` may be called again after the process died: same port if it is still free."""
 
     name: str
+    operations = ""  # the servers tell in their own ways
     stop_steps: Sequence[tuple[signal.Signals, float]]
     death_signal: signal.Signals
 

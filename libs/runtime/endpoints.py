@@ -6,10 +6,12 @@ import os
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 FILE: Final = Path("run") / "endpoints.json"
+TARGETS: Final = Path("run") / "prometheus.json"
 
 
 class NotRunning(RuntimeError):
@@ -18,12 +20,13 @@ class NotRunning(RuntimeError):
 
 class Child(msgspec.Struct, frozen=True):
     """A process the supervisor keeps. ``pid`` None: it is between two lives, or not ready yet; ``restarts``: how often it had to be
-    started again."""
+    started again; ``operations``: where it tells its operators about itself, empty for servers that are not Theke's."""
 
     name: str
     pid: int | None
     restarts: int
     started_at: datetime | None
+    operations: str = ""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -45,6 +48,19 @@ def write(data: Path, endpoints: Endpoints) -> None:
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(endpoints), indent=2) + b"\n")
     fresh.rename(target)
+    _write_targets(data, endpoints)
+
+
+def _write_targets(data: Path, endpoints: Endpoints) -> None:
+    """For a Prometheus on this machine (``file_sd_configs``): where each process is scraped. It holds no secret."""
+    targets = [
+        {"targets": [urlsplit(child.operations).netloc], "labels": {"process": child.name}}
+        for child in endpoints.children
+        if child.operations
+    ]
+    fresh = data / f"{TARGETS}.new"
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(targets), indent=2) + b"\n")
+    fresh.rename(data / TARGETS)
 
 
 def read(data: Path) -> Endpoints:
@@ -57,3 +73,4 @@ def read(data: Path) -> Endpoints:
 
 def remove(data: Path) -> None:
     (data / FILE).unlink(missing_ok=True)
+    (data / TARGETS).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ comes twice. The place is kept by whoever hears, in the append that holds what w
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -21,6 +22,7 @@ from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.asking import Services
 from libs.runtime.log_reading import LogRequest
+from libs.runtime.measures import OpenWork
 from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import Host
 
@@ -58,12 +60,20 @@ class Hearing:
         self._positions: dict[Feed, int] = {}
         self._behind: set[Feed] = set()
         self._wake = asyncio.Event()
+        self._retries = 0
+        self._failed: dict[Feed, float] = {}  # since when, by the monotonic clock
+
+    def work(self) -> OpenWork:
+        """Feeds that are behind; those that failed are overdue."""
+        oldest = max((time.monotonic() - since for since in self._failed.values()), default=0.0)
+        return OpenWork(len(self._behind | self._failed.keys()), oldest, self._retries, len(self._failed))
 
     async def start(self) -> None:
         await self._client.open()
         self._host.on_stop(self._client.close)
         for source in self._sources:
             await self._host.connection.listen(subjects.published_of(source), self._hinted)
+        self._host.processes["hearing"] = self.work
         self._host.run(self._for_ever())
 
     def _hinted(self, subject: str, _reply: str, _payload: bytes, _header: bytes) -> None:
@@ -82,6 +92,7 @@ class Hearing:
                 await self._catch_up()
             else:
                 self._behind.clear()
+                self._failed.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S if leads else PAUSE_S)
                 self._wake.clear()
@@ -107,12 +118,19 @@ class Hearing:
         for instance, source in feeds:
             try:
                 await self._follow(instance, source)
+                self._failed.pop((instance, source), None)
             except (DomainError, LogUnreachable) as error:
                 log.warning("hearing postponed", instance=instance, source=source, error=str(error))
-                self._positions.pop((instance, source), None)
+                self._give_up((instance, source))
             except Exception:
                 log.exception("hearing stopped", instance=instance, source=source)
-                self._positions.pop((instance, source), None)
+                self._give_up((instance, source))
+
+    def _give_up(self, feed: Feed) -> None:
+        """Until the next look."""
+        self._positions.pop(feed, None)
+        self._retries += 1
+        self._failed.setdefault(feed, time.monotonic())
 
     async def _follow(self, instance: int, source: str) -> None:
         position = self._positions.get((instance, source))

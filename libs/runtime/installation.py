@@ -84,7 +84,8 @@ class Installation:
     def environ(self) -> Mapping[str, str]:
         """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use."""
         addresses = {"THEKE_POSTGRES_DSN": self.postgres_dsn, "THEKE_NATS_URL": self.nats_url}
-        return {**MEMORY, **os.environ, **self.settings.environ(), **addresses}
+        own = {"THEKE_OPERATIONS_PORT": "0"}  # each another one: they are on one machine
+        return {**MEMORY, **os.environ, **self.settings.environ(), **addresses, **own}
 
     async def _ensure_databases(self) -> None:
         await ensure_databases(self.postgres_dsn)

@@ -32,6 +32,11 @@ def new_trace() -> str:
     return os.urandom(16).hex()
 
 
+def present_trace() -> str:
+    """That of the request being answered, else a new one."""
+    return trace_id.get() or new_trace()
+
+
 @contextmanager
 def traced(trace: str) -> Iterator[None]:
     """Every line logged inside, also by tasks started inside, carries ``trace``."""

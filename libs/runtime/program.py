@@ -1,6 +1,7 @@
 """A program the supervisor keeps running: one service, one process.
 
-It tells that it is ready by writing the line ``ready`` to the descriptor whose number is in THEKE_READY_FD. A line on a pipe cannot
+It tells that it is ready by writing the line ``ready`` to the descriptor whose number is in THEKE_READY_FD, after the address of its
+operations port if it has one. A line on a pipe cannot
 be missed, comes from this very process, and needs neither a port nor a file.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -21,7 +23,8 @@ from libs.runtime.children import StartFailed
 
 READY_FD: Final = "THEKE_READY_FD"
 READY_LINE: Final = b"ready\n"
-READY_READ_BYTES: Final = 64
+READY_READ_BYTES: Final = 256
+ADDRESS: Final = re.compile(rb"^(http://\S+)$", re.MULTILINE)
 READY_TIMEOUT_S: Final = 60.0  # a service may first have to catch up with its log
 STOP_PATIENCE_S: Final = 1.2
 
@@ -48,6 +51,7 @@ class Program:
         self._child: subprocess.Popen[bytes] | None = None
         self._started_with: Mapping[str, str] = {}
         self._started_at: datetime | None = None
+        self.operations = ""
 
     @property
     def pid(self) -> int | None:
@@ -109,6 +113,7 @@ class Program:
     async def _reported(self, descriptor: int, child: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._ready_timeout
         said = b""
+        self.operations = ""
         while READY_LINE not in said:
             if child.poll() is not None:
                 raise StartFailed(f"{self.name} ended with {child.returncode} before it was ready")
@@ -119,6 +124,8 @@ class Program:
                 said = (said + os.read(descriptor, READY_READ_BYTES))[-READY_READ_BYTES:]
             except BlockingIOError:
                 continue
+        if told := ADDRESS.search(said):
+            self.operations = told[1].decode()
 
 
 async def run_once(command: tuple[str, ...], environ: Mapping[str, str], *, cwd: Path, timeout: float) -> None:

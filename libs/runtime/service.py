@@ -42,6 +42,8 @@ from libs.runtime.config import Settings
 from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
 from libs.runtime.log_reading import LogRequest, selected
 from libs.runtime.lookups import Lookups
+from libs.runtime.measures import Exposition, OpenWork, ProcessMeasures, Pulse, ServiceMeasures
+from libs.runtime.operations import LAG_MAX_EVENTS, Health, Operations, Waits
 from libs.runtime.publishing import PublishedLog, render
 
 log = structlog.get_logger(__name__)
@@ -113,7 +115,11 @@ class Host:
         self.server: Server
         self.live: Live
         self.relay: Relay
+        self.processes: dict[str, Callable[[], OpenWork]] = {}
+        self.pulse = Pulse()
+        self.operations: Operations
         self._tasks: list[asyncio.Task[None]] = []
+        self._relaying = False
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -130,7 +136,7 @@ class Host:
         await self.tables.open()
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
-        self.server = Server(self.connection, name)
+        self.server = Server(self.connection, name, begun=_follow_loudly if self.settings.log_level == "debug" else _follow)
         self.relay = Relay(self.connection, name, PublishedLog(name, self.log), replicas=self.settings.stream_replicas)
         self.batcher.start()
         self.projector.start()
@@ -152,10 +158,21 @@ class Host:
         if self.service.extend is not None:
             await self.service.extend(self)
         await self.server.start()
+        await self._tell_operators()
         self.run(self._relay_while_leading())
         self.run(self._keep_house())
 
+    async def _tell_operators(self) -> None:
+        self.pulse.start()
+        measures = ServiceMeasures(self)
+        exposition = Exposition(ProcessMeasures(self.service.name, self.pulse, self.connection), measures)
+        self.operations = Operations(self.settings, exposition, Health(self.pulse, self._waits))
+        await self.operations.start()
+        self.run(measures.watch_postgres())
+
     async def stop(self) -> None:
+        await self.operations.stop()
+        await self.pulse.stop()
         await self.server.drain(DRAIN_WITHIN_S)
         await self.batcher.stop()
         for task in self._tasks:
@@ -198,7 +215,7 @@ class Host:
         leads_always = not self.service.projections
         try:
             while True:
-                leads = self.projector.leading or leads_always
+                leads = self._relaying = self.projector.leading or leads_always
                 if running is not None and running.done():
                     log.error("relay ended", service=self.service.name, error=repr(running.exception()))
                     running = None
@@ -231,10 +248,23 @@ class Host:
                 log.warning("housekeeping postponed", service=self.service.name, error=str(error))
             await asyncio.sleep(HOUSEKEEPING_EVERY_S)
 
+    # what operators see
+
+    @property
+    def relaying(self) -> bool:
+        """Whether this process copies the logs to JetStream."""
+        return self._relaying
+
+    async def _waits(self) -> list[Waits]:
+        name = self.service.name
+        waits = [] if self.connection.is_connected else [Waits("nats", "not connected")]
+        if not self.projector.ready.is_set():
+            waits.append(Waits(name, "query tables have not caught up since the start"))
+        return [*waits, *lagging(name, self.projector.heads(), self.projector.status())]
+
     # answers
 
     def _asked(self, query: Query, request: Request) -> Ask:
-        logs.trace_id.set(request.trace)
         principal = principal_of(request)
         if not principal.may(query.permission, write=False):
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": query.permission})
@@ -290,6 +320,27 @@ def _array(items: Sequence[bytes]) -> bytes:
     return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
 
 
+def lagging(service: str, heads: Mapping[int, int], places: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[Waits]:
+    """Projections too far behind their log. What is held waits for an operator, and keeps nobody else from being served."""
+    waits = []
+    for projection, by_instance in places.items():
+        for instance, head in heads.items():
+            place = by_instance.get(instance, {"position": 0, "held": None})
+            if place["held"] is None and (lag := head - place["position"]) > LAG_MAX_EVENTS:
+                waits.append(Waits(service, f"{projection} lags {lag} events behind in i{instance}"))
+    return waits
+
+
+def _follow(request: Request) -> None:
+    """A request's task is its own, so its trace need not be taken back."""
+    logs.trace_id.set(request.trace)
+
+
+def _follow_loudly(request: Request) -> None:
+    _follow(request)
+    log.debug("request", subject=request.subject, instance=request.instance)
+
+
 def settle_memory() -> None:
     """What is loaded now lives as long as the process: the collector need not look at it again, and need not come so often."""
     gc.collect()
@@ -297,12 +348,12 @@ def settle_memory() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def announce_ready() -> None:
-    """Tells the supervisor, if there is one."""
+def announce_ready(operations: str = "") -> None:
+    """Tells the supervisor, if there is one, and where this process tells operators about itself."""
     descriptor = os.environ.get("THEKE_READY_FD")
     if descriptor:
         with contextlib.suppress(OSError):
-            os.write(int(descriptor), b"ready\n")
+            os.write(int(descriptor), f"{operations}\nready\n".encode())
             os.close(int(descriptor))
 
 
@@ -322,7 +373,7 @@ async def _serve(service: Service, settings: Settings) -> None:
     host = Host(service, settings)
     await host.start()
     settle_memory()
-    announce_ready()
+    announce_ready(host.operations.address)
     log.info("ready", service=service.name, pid=os.getpid())
     await until_stopped(host.connection)
     await host.stop()

@@ -30,9 +30,11 @@ log = structlog.get_logger(__name__)
 
 
 class Unit(Protocol):
-    """Something that is kept running. ``is_outdated``: it lives, but with settings that no longer hold."""
+    """Something that is kept running. ``operations``: where it tells about itself, if it does.
+    ``is_outdated``: it lives, but with settings that no longer hold."""
 
     name: str
+    operations: str
 
     @property
     def pid(self) -> int | None: ...
@@ -198,7 +200,9 @@ class Supervisor:
             log.info("supervisor.stopped", child=unit.name, seconds=round(time.monotonic() - since, 2))
 
     def _publish(self) -> None:
-        table = tuple(Child(unit.name, self._pid_of(unit), self._restarts[unit.name], unit.started_at) for unit in self._units)
+        table = tuple(
+            Child(unit.name, self._pid_of(unit), self._restarts[unit.name], unit.started_at, unit.operations) for unit in self._units
+        )
         self._on_change(table, self._ready)
 
     def _pid_of(self, unit: Unit) -> int | None:

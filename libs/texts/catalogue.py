@@ -158,6 +158,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "user_inactive": Text("Mitarbeiter ist nicht aktiv", "User is not active"),
     "last_admin": Text("Der letzte Administrator muss bleiben", "The last administrator has to stay"),
     "card_taken": Text("Karte ist bereits vergeben", "Card is already taken"),
+    "too_fast": Text("Zu viele Anfragen", "Too many requests"),
     "too_many_tries": Text("Zu viele Fehlversuche", "Too many wrong tries"),
     "user_gone": Text("Anmeldung erforderlich", "Login required"),
     "credentials_wrong": Text("Anmeldung fehlgeschlagen", "Login failed"),
@@ -441,6 +442,7 @@ DETAILS: Final[Mapping[str, Text]] = {
         "Without user '{id}' nobody could administer the house any more",
     ),
     "card_taken": Text("Diese Karte gehört einem anderen Mitarbeiter", "This card belongs to another user"),
+    "too_fast": Text("Bitte {seconds} s warten", "Please wait {seconds} s"),
     "too_many_tries": Text("Bitte {seconds} s warten oder anders anmelden", "Please wait {seconds} s or log in another way"),
     "default_credentials": Text(
         "Dieses Passwort kennt jeder; ein Administrator muss ein neues setzen",

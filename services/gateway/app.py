@@ -18,11 +18,17 @@ from libs.domain.errors import DomainError
 from libs.runtime import databases, logs
 from libs.runtime.asking import Services
 from libs.runtime.config import Settings
+from libs.runtime.measures import Exposition, ProcessMeasures, Pulse
+from libs.runtime.operations import Health, Operations
 from libs.runtime.service import announce_ready, settle_memory, until_stopped
 from services.gateway import bodies, limits, swagger
 from services.gateway.dikas.routes import ROUTES
 from services.gateway.dikas.serve import Server, expected, unknown_routes
+from services.gateway.front import Front
 from services.gateway.identity import Identities
+from services.gateway.measures import Requests
+from services.gateway.rates import Rates
+from services.gateway.readiness import Readiness
 from services.gateway.wire import Runner
 from services.gateway.zeyos import routes as zeyos
 from services.gateway.zeyos.serve import Server as ZeyosServer
@@ -39,7 +45,9 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._port = settings.port if port is None else port
         self._blobs = Blobs(blobs_dsn or databases.log_dsn(settings.postgres_dsn))
+        self.pulse = Pulse()
         self.connection: Connection
+        self.operations: Operations
         self._identities: Identities
         self._runner: web.AppRunner
         self._site: web.TCPSite
@@ -51,10 +59,17 @@ class Gateway:
         services = Services(client)
         self._identities = Identities(self.connection, services, default_instance=self._settings.instance)
         await self._identities.start()
+        rates = Rates(self._settings.rate_limit)
+        requests = Requests(rates.__len__)
+        health = Health(self.pulse, Readiness(self.connection, services))
+        exposition = Exposition(ProcessMeasures("gateway", self.pulse, self.connection, [client.counts]), requests)
+        self.operations = Operations(self._settings, exposition, health)
         self._runner = Runner(
             self._app(
                 Server(services, self._identities, self._blobs, self._clock),
                 ZeyosServer(services, self._identities, self._blobs, self._clock),
+                Front(self._identities, rates, requests, verbose=self._settings.log_level == "debug"),
+                health,
             ),
             access_log=None,
             handler_cancellation=True,
@@ -66,6 +81,8 @@ class Gateway:
         await self._runner.setup()
         self._site = web.TCPSite(self._runner, self._settings.host, self._port, reuse_port=True)
         await self._site.start()
+        self.pulse.start()
+        await self.operations.start()
 
     @property
     def address(self) -> str:
@@ -77,13 +94,15 @@ class Gateway:
         await self._site.stop()
         await asyncio.sleep(limits.SERVE_ON_S)
         await self._runner.cleanup()
+        await self.operations.stop()
+        await self.pulse.stop()
         await self._identities.stop()
         await self._blobs.close()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.connection.close(), 0.3)
 
-    def _app(self, server: Server, erp: ZeyosServer) -> web.Application:
-        app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[unknown_routes, zeyos.unknown_routes])
+    def _app(self, server: Server, erp: ZeyosServer, front: Front, health: Health) -> web.Application:
+        app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[front.middleware, unknown_routes, zeyos.unknown_routes])
         for route in ROUTES:
             handler = server.handler(route)
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
@@ -93,21 +112,17 @@ class Gateway:
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
                 for path in zeyos.paths(route):
                     app.router.add_route(method, path, handler, expect_handler=expected)
-        app.router.add_get("/healthz", _healthz)
+        health.add(app)
         swagger.add(app)
+        front.add(app)
         return app
-
-
-async def _healthz(_: web.Request) -> web.Response:
-    """Alive: the loop turned."""
-    return web.json_response({"alive": True})
 
 
 async def _serve(settings: Settings) -> None:
     gateway = Gateway(settings)
     await gateway.start()
     settle_memory()
-    announce_ready()
+    announce_ready(gateway.operations.address)
     log.info("ready", address=gateway.address, pid=os.getpid())
     await until_stopped(gateway.connection)
     await gateway.stop()

@@ -75,6 +75,7 @@ class Identities:
         self._key: Any = None
         self._known: OrderedDict[str, Identity] = OrderedDict()
         self._erp = KnownTokens(services)
+        self._came: OrderedDict[int, None] = OrderedDict()  # digests of tokens that somebody came in with lately
         self._valid_from: OrderedDict[tuple[int, str], float] = OrderedDict()
         self._heard = 0.0
         self._silent_since: float | None = None
@@ -103,6 +104,7 @@ class Identities:
         if TOKEN.fullmatch(token):
             self._require_heard(write=write)
             known = await self._erp.holder(instance, token, silent=self._silent_since is not None)
+            self._note(token)
             if time.time() >= known.expires_at:
                 raise DomainError(Kind.UNAUTHENTICATED, "access_token_expired")
             return known.principal
@@ -114,6 +116,15 @@ class Identities:
     def ended(self, instance: int, token: str) -> None:
         """An ERP client's token that was ended by a request to this gateway."""
         self._erp.drop(instance, token)
+
+    def is_known(self, token: str) -> bool:
+        """Whether this token was good when somebody last came with it."""
+        return hash(token) in self._came
+
+    def _note(self, token: str) -> None:
+        self._came[hash(token)] = None
+        while len(self._came) > TOKENS_KNOWN_MAX:
+            self._came.popitem(last=False)
 
     def _require_heard(self, *, write: bool) -> None:
         if self._silent_since is not None and (write or time.monotonic() - self._silent_since > READS_GO_ON_S):
@@ -147,6 +158,7 @@ class Identities:
             raise DomainError(Kind.UNAUTHENTICATED, "access_token_invalid") from None
         if claims["gen"] > 0:
             await self._confirm(identity.principal, claims["gen"])
+        self._note(token)
         self._known[token] = identity
         while len(self._known) > TOKENS_KNOWN_MAX:
             self._known.popitem(last=False)

@@ -48,7 +48,7 @@ REFUSED: Final[Mapping[int, str]] = {
     413: "Too much at once: the body, or the rows of a list that is not paged.",
     415: "A body of another type than those named.",
     422: "It is understood and cannot be done; or the `Idempotency-Key` was used for something else.",
-    429: "Too many attempts; `Retry-After` says when to go on.",
+    429: "Too many attempts or requests; `Retry-After` says when to go on.",
     503: "Whether a write stands is not known: repeat it with the same `Idempotency-Key` after `Retry-After`.",
 }
 
@@ -273,7 +273,7 @@ def refusals_of(route: Route, needed: Sequence[str] | None) -> list[int]:
     """Every status a route refuses with, in order."""
     names = {param.name for param in route.params}
     writes = route.method != "GET"
-    found = {400, 401, 503, *route.refuses}
+    found = {400, 401, 429, 503, *route.refuses}
     found |= {403} if needed else set()
     found |= {404} if path_names(route) or _names_things(route.shown or route.body) else set()
     found |= {409, 422} if writes and not route.public else set()

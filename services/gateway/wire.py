@@ -13,6 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 from libs.domain.errors import DomainError, Kind
 from services.gateway import limits
 from services.gateway.dikas.serve import refused
+from services.gateway.front import HEADERS
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class _Handler(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun; another one would be read as part of it")
         response = refused(_error(status, exc), request)
+        response.headers.update(HEADERS)
         response.force_close()
         return response
 

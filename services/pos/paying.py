@@ -100,6 +100,7 @@ class Payments:
         self._ending: dict[Key, asyncio.Task[End]] = {}
         self._telling: dict[Key, asyncio.Task[None]] = {}
         self._tries: dict[Key, int] = {}
+        self.retries = 0
 
     # --- what comes in ----------------------------------------------------------------------------------------------------------
 
@@ -255,8 +256,14 @@ class Payments:
         if len(self._tries) >= IN_HAND_MAX:  # another process may have finished what failed here
             self._tries.clear()
         tries = self._tries[key] = self._tries.get(key, 0) + 1
+        self.retries += 1
         say = log.error if tries >= ALARM_AFTER_TRIES else log.warning
         say("a payment waits for an account", instance=key[0], payment=key[1], tries=tries, error=str(error) or repr(error))
+
+    @property
+    def stuck(self) -> int:
+        """Payments that were tried so often that somebody should look."""
+        return sum(tries >= ALARM_AFTER_TRIES for tries in self._tries.values())
 
     # --- accounts and log ---------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ UNDER_WAY: Final = Projection(
     (Table("payments_under_way", {"key": "text", "receipt": "text", "since": "timestamptz"}),),
 )
 PAGE_UNDER_WAY: Final = Statement(
-    "select p.key, p.receipt from {pos.payments_under_way} p where p.instance = $1 and p.key > $2 and p.since <= $3 "
+    "select p.key, p.receipt, p.since from {pos.payments_under_way} p where p.instance = $1 and p.key > $2 and p.since <= $3 "
     f"order by p.key limit {PAGE_ROWS}"
 )
 

@@ -15,6 +15,7 @@ from libs.domain.errors import DomainError, unavailable
 from libs.domain.events import Recorded
 from libs.eventstore.codec import UnknownEvent
 from libs.eventstore.log import LogUnreachable
+from libs.runtime.measures import OpenWork
 from libs.runtime.service import Host
 from services.pos.paying import Payments, Ports
 from services.pos.payment_tables import PAGE_ROWS, PAGE_UNDER_WAY
@@ -50,6 +51,14 @@ class Sweep:
         self._host = host
         self._payments = payments
         self._clock = clock or SystemClock()
+        self._found: list[datetime] = []
+        self._oldest: datetime | None = None
+        self._open = 0
+
+    def work(self) -> OpenWork:
+        """As the last sweep found it: payments that are not over, though nobody has them in hand."""
+        age = (self._clock.now() - self._oldest).total_seconds() if self._oldest else 0.0
+        return OpenWork(self._open, age, self._payments.retries, self._payments.stuck)
 
     async def run(self) -> None:
         older = timedelta(0)
@@ -63,14 +72,17 @@ class Sweep:
 
     async def once(self, before: datetime) -> None:
         """Those started up to ``before``, of every instance."""
+        self._found = []
         instances = list(await self._host.log.heads())
         for first in range(0, len(instances), INSTANCES_AT_ONCE):
             await asyncio.gather(*(self._of(instance, before) for instance in instances[first : first + INSTANCES_AT_ONCE]))
+        self._open, self._oldest = len(self._found), min(self._found, default=None)
 
     async def _of(self, instance: int, before: datetime) -> None:
         after, full = "", True
         while full:
             rows = await self._host.tables.fetch(PAGE_UNDER_WAY, instance, after, before)
+            self._found += [row["since"] for row in rows]
             await asyncio.gather(*(self._payments.go_on(instance, row["key"], row["receipt"]) for row in rows))
             full = len(rows) == PAGE_ROWS
             after = rows[-1]["key"] if rows else after
@@ -84,4 +96,6 @@ def open_payments(host: Host, ports: Ports) -> None:
     for name in ("receipt.void", "receipt.refund"):
         host.dispatcher.detour(name, payments.may_give_back, payments.take_back)
     host.on_stop(payments.close)
-    host.run(Sweep(host, payments).run())
+    sweep = Sweep(host, payments)
+    host.processes["payments"] = sweep.work
+    host.run(sweep.run())

@@ -192,6 +192,10 @@ class House:
     def log_tail(self) -> str:
         return self._log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
 
+    def log_lines(self) -> list[str]:
+        """What all processes said since the house was opened last."""
+        return self._log.read_text(errors="replace").splitlines()
+
     @property
     def _streams(self) -> Path:
         return self.data / "nats" / "jetstream"

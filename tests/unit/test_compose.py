@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +92,32 @@ def test_nats_takes_its_configuration(tmp_path: Path) -> None:
     assert f"max_payload: {NATS_MAX_PAYLOAD_BYTES}\n" in configuration
 
 
-def test_the_entrypoint_puts_addresses_together_and_reports_readiness(tmp_path: Path) -> None:
+def test_the_entrypoint_puts_addresses_together(tmp_path: Path) -> None:
     (tmp_path / "postgres_password").write_text("p1")
     (tmp_path / "nats_password").write_text("p2")
     text = (PROJECT / "deploy" / "entrypoint").read_text()
     script = tmp_path / "entrypoint"
-    script.write_text(text.replace("/run/secrets", str(tmp_path)).replace("/tmp/ready", str(tmp_path / "ready")))
-    program = "import os; print(os.environ['THEKE_POSTGRES_DSN'], os.environ['THEKE_NATS_URL']); "
-    program += "os.write(int(os.environ['THEKE_READY_FD']), b'ready\\n')"
+    script.write_text(text.replace("/run/secrets", str(tmp_path)))
+    program = "import os; print(os.environ['THEKE_POSTGRES_DSN'], os.environ['THEKE_NATS_URL'])"
     ran = subprocess.run(["/bin/sh", str(script), sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["postgres://theke:p1@postgres:5432/postgres", "nats://theke:p2@nats:4222"]
-    assert (tmp_path / "ready").read_text() == "ready\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])
+def test_the_health_check_says_what_the_process_says(status: int | None, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if status is None:
+            server.close()
+        else:
+            threading.Thread(target=_answer_once, args=(server, status), daemon=True).start()
+        script = [str(PROJECT / "deploy" / "healthy")]
+        ran = subprocess.run(script, env={"THEKE_OPERATIONS_PORT": str(port)}, capture_output=True, check=False, timeout=20)
+    assert ran.returncode == code, ran.stderr
+
+
+def _answer_once(server: socket.socket, status: int) -> None:
+    connection, _ = server.accept()
+    with connection:
+        assert connection.recv(1024).startswith(b"GET /readyz HTTP/1.0\r\n")
+        connection.sendall(f"HTTP/1.0 {status} Said\r\n\r\n".encode())

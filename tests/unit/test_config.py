@@ -27,6 +27,9 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_LOG_LEVEL": "debug",
         "THEKE_INSTANCE": "gasthaus-zur-post",
         "THEKE_REPLICAS": "pos=2,gateway=3",
+        "THEKE_OPERATIONS_HOST": "10.0.0.8",
+        "THEKE_OPERATIONS_PORT": "9464",
+        "THEKE_RATE_LIMIT": "50",
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given

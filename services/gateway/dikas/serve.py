@@ -14,7 +14,7 @@ from libs.blobs.store import Blobs
 from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.asking import Services
-from libs.runtime.logs import new_trace, traced
+from libs.runtime.logs import present_trace
 from services.gateway import bodies, limits
 from services.gateway.dikas import envelope, tags
 from services.gateway.dikas.call import Call, Picture, Route, bearer, language_of
@@ -49,18 +49,17 @@ class Server:
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            trace = new_trace()
+            trace = present_trace()
             call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
-            with traced(trace):
-                try:
-                    return await self._answer(route, call)
-                except DomainError as error:
-                    return refused(error, request, trace)
-                except (asyncio.CancelledError, web.HTTPException, ConnectionError):
-                    raise
-                except Exception:
-                    log.exception("request failed", method=route.method, path=route.path)
-                    return refused(DomainError(Kind.UNAVAILABLE, "internal"), request, trace)
+            try:
+                return await self._answer(route, call)
+            except DomainError as error:
+                return refused(error, request, trace)
+            except (asyncio.CancelledError, web.HTTPException, ConnectionError):
+                raise
+            except Exception:
+                log.exception("request failed", method=route.method, path=route.path)
+                return refused(DomainError(Kind.UNAVAILABLE, "internal"), request, trace)
 
         return handle
 
@@ -109,7 +108,7 @@ async def read_body(request: web.Request, most: int = bodies.BODY_MAX_BYTES) -> 
 
 
 def refused(error: DomainError, request: web.BaseRequest, trace: str = "") -> web.Response:
-    trace = trace or new_trace()
+    trace = trace or present_trace()
     if error.reason == "internal":
         error = DomainError(error.kind, error.reason, {**error.params, "trace": trace})
     status, body = envelope.failure(error, language_of(request))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -11,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from libs.domain.errors import DomainError, FieldError, Kind
+from libs.runtime.logs import present_trace
 from libs.texts.catalogue import Language, details, field_text
 from services.gateway.dikas.call import language_of
 from services.gateway.dikas.envelope import STATUS, STATUS_OF_REASON
@@ -32,7 +32,7 @@ def refused(
     error: DomainError, request: web.BaseRequest, *, realm: str = "", trace: str = "", fields: Mapping[str, str] | None = None
 ) -> web.Response:
     """``realm``: the instance; ``fields``: how the dialect calls the fields of the record."""
-    trace = trace or uuid.uuid4().hex
+    trace = trace or present_trace()
     status = STATUS_OF_REASON.get(error.reason) or STATUS[error.kind]
     headers = {**HEADERS, "Content-Type": TEXT, "Theke-Trace": trace}
     if error.reason in NOT_CREDENTIALS:

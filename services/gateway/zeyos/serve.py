@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from libs.blobs.store import Blobs
 from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.asking import Services
-from libs.runtime.logs import traced
+from libs.runtime.logs import present_trace
 from services.gateway import limits
 from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route, bearer
@@ -68,21 +67,20 @@ class Server:
 
     def handler(self, route: Route, fields: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            trace = uuid.uuid4().hex
+            trace = present_trace()
             call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
             names = {} if route.method == "POST" else fields
-            with traced(trace):
-                try:
-                    return await self._answer(route, call)
-                except DomainError as error:
-                    if route.section == OAUTH:
-                        return oauth_errors.refused(error, request, realm=call.params["instance"], trace=trace)
-                    return plain.refused(error, request, realm=call.params["instance"], trace=trace, fields=names)
-                except (asyncio.CancelledError, web.HTTPException, ConnectionError):
-                    raise
-                except Exception:
-                    log.exception("request failed", method=route.method, path=route.path)
-                    return plain.refused(DomainError(Kind.UNAVAILABLE, "internal"), request, trace=trace)
+            try:
+                return await self._answer(route, call)
+            except DomainError as error:
+                if route.section == OAUTH:
+                    return oauth_errors.refused(error, request, realm=call.params["instance"], trace=trace)
+                return plain.refused(error, request, realm=call.params["instance"], trace=trace, fields=names)
+            except (asyncio.CancelledError, web.HTTPException, ConnectionError):
+                raise
+            except Exception:
+                log.exception("request failed", method=route.method, path=route.path)
+                return plain.refused(DomainError(Kind.UNAVAILABLE, "internal"), request, trace=trace)
 
         return handle
 
