@@ -40,6 +40,7 @@ create table if not exists blobs.variants (
   foreign key (instance, id) references blobs.files);
 create index if not exists variants_by_file on blobs.variants (instance, id);
 """
+_IS_LAID: Final = "select to_regclass('blobs.chunks') is not null and to_regclass('blobs.variants_by_file') is not null"
 
 
 class File(msgspec.Struct, frozen=True):
@@ -178,9 +179,15 @@ async def _open(dsn: str) -> Any:
         server_settings={"application_name": "theke blobs", "statement_timeout": str(STATEMENT_TIMEOUT_MS)},
     )
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock(hashtext('migrate'), hashtext($1))", SCHEMA)
-        await connection.execute(_TABLES)
+        await lay_ground(connection)
     return pool
+
+
+async def lay_ground(connection: Any) -> None:
+    """The store's tables, within a transaction. Where they are all there, no right to make any is needed."""
+    await connection.execute("select pg_advisory_xact_lock(hashtext('migrate'), hashtext($1))", SCHEMA)
+    if not await connection.fetchval(_IS_LAID):
+        await connection.execute(_TABLES)
 
 
 def _require_size(size: int) -> None:

@@ -99,6 +99,7 @@ def _places(endpoints: Endpoints) -> dict[str, Any]:
         "gateway": endpoints.gateway_url,
         "postgres": endpoints.postgres_dsn,
         "nats": endpoints.nats_url,
+        "one_role": endpoints.one_role,
         "supervisor": endpoints.supervisor_pid,
         "processes": [
             {**msgspec.to_builtins(child), "alive": child.pid is not None and is_running(child.pid)} for child in endpoints.children
@@ -113,6 +114,7 @@ def render(facts: dict[str, Any]) -> str:
         f"  gateway     {facts['gateway']}",
         f"  postgres    {without_password(facts['postgres'])}",
         f"  nats        {without_password(facts['nats'])}",
+        f"  roles       {roles(facts['one_role'])}",
         "",
         ROW.format(name="process", state="state", pid="pid", restarts="restarts", since="since"),
         ROW.format(name="supervisor", state="running", pid=facts["supervisor"], restarts="", since="").rstrip(),
@@ -130,6 +132,11 @@ def render(facts: dict[str, Any]) -> str:
         )
     faults = [line for one in facts["wrong"] for line in (f"  {one['what']}", f"    → {one['next']}")]
     return "\n".join([*lines, "", *_logs(facts["services"]), *(["", "what is wrong, and what to do", *faults] if faults else [])])
+
+
+def roles(why: str) -> str:
+    """How services connect to Postgres."""
+    return f"one for all services: {why}" if why else "one for each service"
 
 
 def _logs(services: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from libs.cli.instances import Created, create
 from libs.cli.welcome import welcome
 from libs.runtime import logs
 from libs.runtime.asking import Services
-from libs.runtime.config import PROJECT, Settings
+from libs.runtime.config import GATEWAY, PROJECT, Settings
 from libs.runtime.endpoints import Endpoints
 from libs.runtime.installation import Installation
 from libs.runtime.locks import DirectoryInUse
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     installation = Installation(settings)
 
     async def load_demo() -> None:
-        await run_once((sys.executable, "-m", "services.demo"), installation.environ(), cwd=PROJECT, timeout=DEMO_TIMEOUT_S)
+        await run_once((sys.executable, "-m", "services.demo"), installation.environ(GATEWAY), cwd=PROJECT, timeout=DEMO_TIMEOUT_S)
 
     async def greet(endpoints: Endpoints) -> None:
         if settings.demo:

@@ -13,9 +13,12 @@ _VERSIONS = """create table if not exists migrations (name text primary key, at 
 
 
 async def migrate(dsn: str, schema: str) -> None:
-    """Brings the log of ``schema`` to this version; several processes may try at once."""
+    """Brings the log of ``schema`` to this version; several processes may try at once. Where nothing is left to do, it needs no right to
+    change anything."""
     connection = await asyncpg.connect(dsn, server_settings={"search_path": schema})
     try:
+        if await _is_current(connection):
+            return
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock(hashtext('migrate'), hashtext($1))", schema)
             await connection.execute(f'create schema if not exists "{schema}"')
@@ -28,3 +31,10 @@ async def migrate(dsn: str, schema: str) -> None:
                     log.info("log migrated", schema=schema, migration=name)
     finally:
         await connection.close()
+
+
+async def _is_current(connection: asyncpg.Connection) -> bool:
+    if await connection.fetchval("select to_regclass('migrations') is null"):
+        return False
+    done = {row["name"] for row in await connection.fetch("select name from migrations")}
+    return done >= {name for name, _ in migrations()}

@@ -24,6 +24,8 @@ TAKEN_OVER_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
 LOCK_TIMEOUT_MS: Final = 30_000  # of dropping tables that somebody still reads
 
+OWNER_SQL: Final = "select nspowner::regrole::text from pg_namespace where nspname = $1 and nspowner <> current_user::regrole"
+
 Done = Callable[[int], None]
 """How many events have been folded."""
 
@@ -46,6 +48,9 @@ async def connected(dsn: str, service: str) -> AsyncIterator[asyncpg.Connection]
         },
     )
     try:
+        owner = await connection.fetchval(OWNER_SQL, service)
+        if owner is not None:  # what is made is to belong to whom the service's tables belong to
+            await connection.execute(f"set role {owner}")
         yield connection
     finally:
         connection.terminate()

@@ -28,6 +28,8 @@ create table if not exists theke.builds (
   primary key (service, projection, revision, generation));
 """
 
+IS_LAID_SQL = """select to_regclass('theke.builds') is not null and to_regclass($1 || '.checkpoints') is not null and
+  exists (select from pg_attribute where attrelid = to_regclass('theke.revisions') and attname = 'generation')"""
 HAS_GENERATIONS_SQL = "select exists (select from pg_attribute where attrelid = 'theke.revisions'::regclass and attname = 'generation')"
 
 
@@ -73,6 +75,8 @@ async def prepare(connection: asyncpg.Connection, service: str, projections: Ite
 async def lay_ground(connection: asyncpg.Connection, service: str) -> None:
     """What is there whatever is projected; within a transaction, one process at a time."""
     await connection.execute("select pg_advisory_xact_lock(hashtext('read tables'))")
+    if await connection.fetchval(IS_LAID_SQL, service):  # a service's own role may not make schemas
+        return
     await connection.execute(SCHEMA_SQL)
     if not await connection.fetchval(HAS_GENERATIONS_SQL):  # looked at first: altering would wait for every reader
         await connection.execute("alter table theke.revisions add column if not exists generation int not null default 0")

@@ -32,7 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
     ``stream_replicas``: servers of a NATS cluster that hold each stream. ``operations_port`` 0: a free one for every process.
-    ``rate_limit``: requests a second that a client may go on with, 0: as many as it likes."""
+    ``rate_limit``: requests a second that a client may go on with, 0: as many as it likes. ``passwords``: a directory with those of the
+    services' database roles, where they do not follow from the owner's."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -47,10 +48,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     operations_host: str = "127.0.0.1"
     operations_port: int = 0
     rate_limit: int = 500
+    passwords: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Raises SettingInvalid. A variable that is set but empty counts as not set."""
+        """Raises SettingInvalid. A variable that is set but empty counts as not set. An address may stand in a file instead, which
+        ``THEKE_POSTGRES_DSN_FILE`` or ``THEKE_NATS_URL_FILE`` names."""
+        environ = {**environ, **_out_of_files(environ, ("THEKE_POSTGRES_DSN", "THEKE_NATS_URL"))}
         settings = cls(
             host=environ.get("THEKE_HOST") or "127.0.0.1",
             port=_port("THEKE_PORT", environ.get("THEKE_PORT") or "5015"),
@@ -64,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             replicas=_replicas("THEKE_REPLICAS", environ.get("THEKE_REPLICAS", "")),
             operations_host=environ.get("THEKE_OPERATIONS_HOST") or "127.0.0.1",
             operations_port=_number("THEKE_OPERATIONS_PORT", environ.get("THEKE_OPERATIONS_PORT") or "0", HIGHEST_PORT),
+            passwords=_present("THEKE_ROLE_PASSWORDS", environ.get("THEKE_ROLE_PASSWORDS", "")),
             rate_limit=_number("THEKE_RATE_LIMIT", environ.get("THEKE_RATE_LIMIT") or "500", RATE_LIMIT_MAX),
         )
         if settings.demo and not is_loopback(settings.host):
@@ -88,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_OPERATIONS_HOST": self.operations_host,
             "THEKE_OPERATIONS_PORT": str(self.operations_port),
             "THEKE_RATE_LIMIT": str(self.rate_limit),
+            "THEKE_ROLE_PASSWORDS": str(self.passwords or ""),
         }
 
 
@@ -102,6 +108,25 @@ def _port(name: str, text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST_PORT:
         return int(text)
     raise SettingInvalid(f"{name}={text}: a port is allowed, 1 to {HIGHEST_PORT}")
+
+
+def _out_of_files(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """What files hold that variables name; a variable with the value itself goes first."""
+    found = {}
+    for name in names:
+        file = environ.get(f"{name}_FILE", "")
+        if file and not environ.get(name):
+            try:
+                found[name] = Path(file).read_text().strip()
+            except (OSError, UnicodeDecodeError) as fault:
+                raise SettingInvalid(f"{name}_FILE={file}: cannot be read ({getattr(fault, 'strerror', 'no text')})") from None
+    return found
+
+
+def _present(name: str, text: str) -> Path | None:
+    if text and not Path(text).is_dir():
+        raise SettingInvalid(f"{name}={text}: a directory is allowed, with a file for each service")
+    return Path(text) if text else None
 
 
 def _number(name: str, text: str, most: int) -> int:

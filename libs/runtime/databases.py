@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import structlog
+
+from libs.runtime import logs
+from libs.runtime.config import Settings
+from libs.runtime.roles import PREFIX, Roles, RolesRefused
+
+log = structlog.get_logger(__name__)
 
 LOG_DATABASE: Final = "theke_log"
 READ_DATABASE: Final = "theke_read"
@@ -34,17 +42,27 @@ def read_dsn(dsn: str) -> str:
     return on_database(dsn, READ_DATABASE)
 
 
-async def ensure_databases(dsn: str) -> None:
-    """Create what is missing of the two databases. Any number of processes may do so at the same time."""
+async def ensure_databases(
+    dsn: str, passwords: Path | None = None, *, names: tuple[str, str] = (LOG_DATABASE, READ_DATABASE), prefix: str = PREFIX
+) -> str:
+    """Makes what is missing of the two databases, and of the services' roles in them. Any number of processes may do so at the same time.
+
+    Empty, or why there are no roles: then every service connects as the user of ``dsn``. ``passwords``: see ``Roles``."""
     connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CREATE_TIMEOUT_S)
     try:
         version = connection.get_server_version().major
         if version < OLDEST_SERVER:
             raise ServerTooOld(f"Theke needs Postgres {OLDEST_SERVER} or newer, this is {version}")
         await connection.execute("SELECT pg_advisory_lock($1)", ENSURE_LOCK)
-        for name in (LOG_DATABASE, READ_DATABASE):
+        for name in names:
             if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
                 await create_database(connection, name)
+        try:
+            await Roles(dsn, passwords, prefix=prefix).ensure(*(on_database(dsn, name) for name in names))
+        except RolesRefused as refusal:
+            log.warning("one database role for all services", why=str(refusal))
+            return str(refusal)
+        return ""
     finally:
         await connection.close(timeout=CONNECT_TIMEOUT_S)
 
@@ -64,8 +82,10 @@ async def drop_database(connection: asyncpg.Connection, name: str) -> None:
 
 
 def main() -> None:
-    """For an installation whose parts are started one by one: make the databases, then end."""
-    asyncio.run(ensure_databases(os.environ["THEKE_POSTGRES_DSN"]))
+    """For an installation whose parts are started one by one: makes databases, logs and roles as their owner, then ends."""
+    logs.configure("prepare")
+    settings = Settings.from_env(os.environ)
+    asyncio.run(ensure_databases(settings.postgres_dsn, settings.passwords))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class Child(msgspec.Struct, frozen=True):
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Addresses in use, with their passwords, and the process table. ``ready``: all children have reported so once."""
+    """Addresses in use, with their passwords, and the process table. ``ready``: all children have reported so once; ``one_role``: why all
+    services connect to Postgres as its user, empty if each has a role of its own."""
 
     postgres_dsn: str
     nats_url: str
@@ -38,6 +39,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     supervisor_pid: int
     ready: bool
     children: tuple[Child, ...]
+    one_role: str = ""
 
 
 def write(data: Path, endpoints: Endpoints) -> None:

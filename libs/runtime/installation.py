@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from libs.runtime import endpoints
@@ -15,6 +16,7 @@ from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
 from libs.runtime.endpoints import Child, Endpoints
 from libs.runtime.locks import take_within
 from libs.runtime.program import Program
+from libs.runtime.roles import Roles
 from libs.runtime.supervisor import Stage, Supervisor
 
 LOCK: Final = "run/supervisor.lock"
@@ -37,6 +39,7 @@ class Installation:
         self._postgres = None if settings.postgres_dsn else EmbeddedPostgres(settings.data / "postgres")
         self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats")
         self._endpoints: Endpoints | None = None
+        self._one_role = "not looked at yet"
 
     @property
     def postgres_dsn(self) -> str:
@@ -79,16 +82,22 @@ class Installation:
     def _programs(self, name: str, **options: float) -> list[Program]:
         """All replicas of a service: ``pos``, ``pos-2`` …"""
         names = [name, *(f"{name}-{number}" for number in range(2, self.settings.replicas.get(name, 1) + 1))]
-        return [Program(each, self._command(name), self.environ, cwd=PROJECT, **options) for each in names]
+        return [Program(each, self._command(name), partial(self.environ, name), cwd=PROJECT, **options) for each in names]
 
-    def environ(self) -> Mapping[str, str]:
-        """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use."""
-        addresses = {"THEKE_POSTGRES_DSN": self.postgres_dsn, "THEKE_NATS_URL": self.nats_url}
-        own = {"THEKE_OPERATIONS_PORT": "0"}  # each another one: they are on one machine
+    def environ(self, name: str) -> Mapping[str, str]:
+        """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use, with its own role in
+        the databases. ``name``: of a service, or the gateway."""
+        addresses = {"THEKE_POSTGRES_DSN": self._dsn_of(name), "THEKE_NATS_URL": self.nats_url}
+        own = {"THEKE_OPERATIONS_PORT": "0", "THEKE_ROLE_PASSWORDS": ""}  # each another port: they are on one machine
         return {**MEMORY, **os.environ, **self.settings.environ(), **addresses, **own}
 
+    def _dsn_of(self, name: str) -> str:
+        if self._one_role or not self.postgres_dsn:
+            return self.postgres_dsn
+        return Roles(self.postgres_dsn, self.settings.passwords).dsn(name)
+
     async def _ensure_databases(self) -> None:
-        await ensure_databases(self.postgres_dsn)
+        self._one_role = await ensure_databases(self.postgres_dsn, self.settings.passwords)
 
     def _require_free_port(self) -> None:
         """Said here, before anything starts, in words that name the variable."""
@@ -109,6 +118,7 @@ class Installation:
             supervisor_pid=os.getpid(),
             ready=ready,
             children=children,
+            one_role=self._one_role,
         )
         endpoints.write(self.settings.data, self._endpoints)
 

@@ -13,7 +13,7 @@ from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError
 from libs.domain.principal import system
 from libs.runtime.asking import Services
-from libs.runtime.installation import SERVICES
+from libs.runtime.config import SERVICES
 from libs.runtime.operations import Waits
 from libs.runtime.service import lagging
 from services.gateway import limits

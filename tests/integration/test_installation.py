@@ -26,13 +26,14 @@ from libs.runtime.endpoints import Child, Endpoints, NotRunning
 PROJECT = Path(__file__).resolve().parents[2]
 WITHIN_S = 30.0
 
-# A stand-in says that it is ready once it has found both databases and the bus, as a service would.
+# A stand-in says that it is ready once it has found its databases and the bus, as a service would; the gateway has no query tables.
 STAND_IN = """
 import asyncio, os, signal, sys
 import asyncpg, nats
 from libs.runtime.databases import log_dsn, read_dsn
 async def main():
-    for dsn in (log_dsn(os.environ["THEKE_POSTGRES_DSN"]), read_dsn(os.environ["THEKE_POSTGRES_DSN"])):
+    dsn = os.environ["THEKE_POSTGRES_DSN"]
+    for dsn in (log_dsn(dsn),) if "//theke_gateway:" in dsn else (log_dsn(dsn), read_dsn(dsn)):
         await (await asyncpg.connect(dsn)).close()
     await (await nats.connect(os.environ["THEKE_NATS_URL"])).close()
     os.write(int(os.environ["THEKE_READY_FD"]), b"ready\\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -101,6 +102,24 @@ def test_the_entrypoint_puts_addresses_together(tmp_path: Path) -> None:
     program = "import os; print(os.environ['THEKE_POSTGRES_DSN'], os.environ['THEKE_NATS_URL'])"
     ran = subprocess.run(["/bin/sh", str(script), sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["postgres://theke:p1@postgres:5432/postgres", "nats://theke:p2@nats:4222"]
+    environ = {"PATH": os.environ["PATH"], "THEKE_POSTGRES_USER": "theke_pos"}
+    ran = subprocess.run(["/bin/sh", str(script), sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    assert ran.stdout.startswith("postgres://theke_pos:p1@postgres:5432/postgres")
+
+
+def test_only_what_prepares_has_the_password_of_the_databases_owner(compose: dict[str, Any]) -> None:
+    def files(name: str) -> dict[str, str]:
+        secrets = compose["services"][name].get("secrets", ())
+        return {one if isinstance(one, str) else one["target"]: one if isinstance(one, str) else one["source"] for one in secrets}
+
+    for name in (*SERVICES, GATEWAY):
+        assert files(name)["postgres_password"] == f"postgres_{name}"
+        assert compose["services"][name]["environment"]["THEKE_POSTGRES_USER"] == f"theke_{name}"
+    prepares = files("prepare")
+    assert {"postgres_password", *(f"postgres_{name}" for name in (*SERVICES, GATEWAY))} <= prepares.keys()
+    assert compose["services"]["prepare"]["environment"]["THEKE_ROLE_PASSWORDS"] == "/run/secrets"
+    holders = {name for name in compose["services"] if "postgres_password" in files(name).values()}
+    assert holders <= {"postgres", "prepare", "keeper"}
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])

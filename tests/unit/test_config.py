@@ -30,6 +30,7 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_OPERATIONS_HOST": "10.0.0.8",
         "THEKE_OPERATIONS_PORT": "9464",
         "THEKE_RATE_LIMIT": "50",
+        "THEKE_ROLE_PASSWORDS": str(tmp_path),
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given
@@ -100,3 +101,19 @@ def test_the_demo_with_its_known_password_is_not_shown_to_the_network(host: str)
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_the_demo_runs_on_loopback(host: str) -> None:
     assert Settings.from_env({"THEKE_DEMO": "1", "THEKE_HOST": host}).demo
+
+
+def test_an_address_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "dsn"
+    file.write_text("postgres://u:p@db/postgres\n")
+    assert Settings.from_env({"THEKE_POSTGRES_DSN_FILE": str(file)}).postgres_dsn == "postgres://u:p@db/postgres"
+    both = {"THEKE_POSTGRES_DSN_FILE": str(file), "THEKE_POSTGRES_DSN": "postgres://u:p@other/postgres"}
+    assert Settings.from_env(both).postgres_dsn == "postgres://u:p@other/postgres"
+    with pytest.raises(SettingInvalid, match=r"THEKE_NATS_URL_FILE=.*absent: cannot be read"):
+        Settings.from_env({"THEKE_NATS_URL_FILE": str(tmp_path / "absent")})
+
+
+def test_passwords_of_roles_lie_in_a_directory(tmp_path: Path) -> None:
+    assert Settings.from_env({"THEKE_ROLE_PASSWORDS": str(tmp_path)}).passwords == tmp_path
+    with pytest.raises(SettingInvalid, match="THEKE_ROLE_PASSWORDS"):
+        Settings.from_env({"THEKE_ROLE_PASSWORDS": str(tmp_path / "absent")})

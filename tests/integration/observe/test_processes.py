@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
+import asyncpg
 import pytest
 
 from libs.runtime.endpoints import TARGETS
@@ -78,6 +79,16 @@ async def test_every_process_of_theke_is_a_target_for_prometheus(house: House, h
         assert (await asked(http, f"http://{target}/readyz"))[0] == 200
     for secret in (house.known.postgres_dsn, house.known.nats_url):
         assert secret.split(":")[2].partition("@")[0] not in text
+
+
+async def test_every_process_is_in_postgres_as_itself(house: House) -> None:
+    connection = await asyncpg.connect(house.known.postgres_dsn)
+    rows = await connection.fetch("select usename, application_name from pg_stat_activity where application_name like 'theke %'")
+    await connection.close()
+    seen = {(row["application_name"].split()[1], row["usename"]) for row in rows}
+    assert {(service, f"theke_{service}") for service in SERVICES} == {one for one in seen if one[0] in SERVICES}
+    assert {user for _, user in seen} <= {f"theke_{name}" for name in (*SERVICES, GATEWAY)}
+    assert house.known.one_role == ""
 
 
 async def test_a_service_that_stands_still_is_named_and_nothing_else(house: House, http: aiohttp.ClientSession) -> None:
