@@ -14,6 +14,7 @@ import msgspec
 
 from libs.cli import erp_reference
 from libs.cli.endpoints import ROUTES_MODULE, expected, standing
+from libs.cli.metrics import metrics
 from libs.cli.reasons import reasons
 from libs.cli.rights import Need, matrix, needs_of
 from libs.contracts.auth.modules import ROLE_MODULES
@@ -44,6 +45,7 @@ def pages() -> dict[Path, str]:
         OPENAPI: openapi(),
         REFERENCE / "rights.md": rights(),
         REFERENCE / "erp.md": erp(),
+        REFERENCE / "metrics.md": measured(),
     }
 
 
@@ -226,6 +228,22 @@ def _item(type_: Any) -> Any:
             item = typing.get_args(one)[0]
             return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
     return None
+
+
+# --- metrics ------------------------------------------------------------------------------------------------------------------
+
+METRICS: Final = """# Metrics
+
+{made}
+What each process shows at `/metrics` of its operations port, beside `process_*` and `python_*` of the language; `service` is the service, or
+`gateway`. A histogram `x` is three series: `x_bucket` with the label `le`, `x_sum` and `x_count`. What to do with them: [observe](../how-to/observe.md).
+
+{metrics}"""
+
+
+def measured() -> str:
+    rows = ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.what) for one in metrics())
+    return METRICS.format(made=MADE, metrics=_table(("metric", "kind", "labels", "what"), rows))
 
 
 # --- OpenAPI ------------------------------------------------------------------------------------------------------------------
