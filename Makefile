@@ -11,7 +11,7 @@ STAMP := $(VENV)/.set-up
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench soak docs requirements
+.PHONY: help setup run test lint bench soak docs audit requirements
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,10 @@ soak: setup ## kill and starve it for long; SEED=7 repeats a run
 
 docs: setup ## write the generated parts of the reference
 	$(BIN)/python -m libs.cli.docs
+
+audit: ## known holes in the pinned dependencies; says so when no advisory service could be asked
+	rm -rf build/audit && $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit
+	@build/audit/bin/python deploy/audit.py; code=$$?; rm -rf build/audit; exit $$code
 
 # pip-tools lives in a throwaway environment; the result holds versions and hashes, no addresses.
 COMPILE := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --all-build-deps \

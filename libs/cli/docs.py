@@ -235,8 +235,9 @@ def _item(type_: Any) -> Any:
 METRICS: Final = """# Metrics
 
 {made}
-What each process shows at `/metrics` of its operations port, beside `process_*` and `python_*` of the language; `service` is the service, or
-`gateway`. A histogram `x` is three series: `x_bucket` with the label `le`, `x_sum` and `x_count`. What to do with them: [observe](../how-to/observe.md).
+What each process shows at `/metrics` of its operations port, beside `process_*` and `python_*` of the language; `service` is the
+service, or `gateway`. A histogram `x` is three series: `x_bucket` with the label `le`, `x_sum` and `x_count`. What to do with them:
+[observe](../how-to/observe.md).
 
 {metrics}"""
 

@@ -42,6 +42,7 @@ settings (environment):
   THEKE_INSTANCE=               instance of requests that name none; default: the only one
   THEKE_OPERATIONS_HOST=127.0.0.1, THEKE_OPERATIONS_PORT=0   where each process shows /metrics, /healthz, /readyz; 0: any port
   THEKE_ROLE_PASSWORDS=         directory with passwords of the services' database roles; default: they follow from the owner's
+  THEKE_TLS_CERT=, THEKE_TLS_KEY=   PEM files: the gateway speaks TLS
   THEKE_RATE_LIMIT=500          requests a second that one client may go on with; 0: no limit
   THEKE_LOG_LEVEL=info          debug, info, warning or error
 

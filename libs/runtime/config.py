@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
     ``stream_replicas``: servers of a NATS cluster that hold each stream. ``operations_port`` 0: a free one for every process.
     ``rate_limit``: requests a second that a client may go on with, 0: as many as it likes. ``passwords``: a directory with those of the
-    services' database roles, where they do not follow from the owner's."""
+    services' database roles, where they do not follow from the owner's. ``tls_cert`` and ``tls_key``: the gateway speaks TLS."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     operations_port: int = 0
     rate_limit: int = 500
     passwords: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -69,12 +71,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             operations_host=environ.get("THEKE_OPERATIONS_HOST") or "127.0.0.1",
             operations_port=_number("THEKE_OPERATIONS_PORT", environ.get("THEKE_OPERATIONS_PORT") or "0", HIGHEST_PORT),
             passwords=_present("THEKE_ROLE_PASSWORDS", environ.get("THEKE_ROLE_PASSWORDS", "")),
+            tls_cert=_file("THEKE_TLS_CERT", environ.get("THEKE_TLS_CERT", "")),
+            tls_key=_file("THEKE_TLS_KEY", environ.get("THEKE_TLS_KEY", "")),
             rate_limit=_number("THEKE_RATE_LIMIT", environ.get("THEKE_RATE_LIMIT") or "500", RATE_LIMIT_MAX),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
                 f"THEKE_HOST={settings.host}: with THEKE_DEMO=1 everybody knows the password, so only 127.0.0.1 (loopback) is allowed"
             )
+        if (settings.tls_cert is None) != (settings.tls_key is None):
+            raise SettingInvalid("THEKE_TLS_CERT and THEKE_TLS_KEY: both or none, a certificate and its key")
         return settings
 
     def environ(self) -> dict[str, str]:
@@ -94,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_OPERATIONS_PORT": str(self.operations_port),
             "THEKE_RATE_LIMIT": str(self.rate_limit),
             "THEKE_ROLE_PASSWORDS": str(self.passwords or ""),
+            "THEKE_TLS_CERT": str(self.tls_cert or ""),
+            "THEKE_TLS_KEY": str(self.tls_key or ""),
         }
 
 
@@ -127,6 +135,12 @@ def _present(name: str, text: str) -> Path | None:
     if text and not Path(text).is_dir():
         raise SettingInvalid(f"{name}={text}: a directory is allowed, with a file for each service")
     return Path(text) if text else None
+
+
+def _file(name: str, text: str) -> Path | None:
+    if text and not Path(text).is_file():
+        raise SettingInvalid(f"{name}={text}: a file is allowed, this is none")
+    return Path(text).absolute() if text else None
 
 
 def _number(name: str, text: str, most: int) -> int:

@@ -58,7 +58,8 @@ class Installation:
     @property
     def gateway_url(self) -> str:
         host = self.settings.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
+        scheme = "https" if self.settings.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
 
     async def run(self, on_ready: Callable[[Endpoints], Awaitable[None]]) -> None:
         """Until told to stop. Raises DirectoryInUse, SettingInvalid, and what Supervisor.run raises."""

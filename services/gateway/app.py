@@ -17,7 +17,7 @@ from libs.domain.clock import Clock, SystemClock
 from libs.domain.errors import DomainError
 from libs.runtime import databases, logs
 from libs.runtime.asking import Services
-from libs.runtime.config import Settings
+from libs.runtime.config import SettingInvalid, Settings
 from libs.runtime.measures import Exposition, ProcessMeasures, Pulse
 from libs.runtime.operations import Health, Operations
 from libs.runtime.service import announce_ready, settle_memory, until_stopped
@@ -29,6 +29,7 @@ from services.gateway.identity import Identities
 from services.gateway.measures import Requests
 from services.gateway.rates import Rates
 from services.gateway.readiness import Readiness
+from services.gateway.tls import Certificate
 from services.gateway.wire import Runner
 from services.gateway.zeyos import routes as zeyos
 from services.gateway.zeyos.serve import Server as ZeyosServer
@@ -51,6 +52,8 @@ class Gateway:
         self._identities: Identities
         self._runner: web.AppRunner
         self._site: web.TCPSite
+        self._scheme = "http"
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self.connection = await connect(self._settings.nats_url, name="gateway")
@@ -79,7 +82,13 @@ class Gateway:
             shutdown_timeout=limits.FINISH_WITHIN_S,
         )
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self._settings.host, self._port, reuse_port=True)
+        context = None
+        if self._settings.tls_cert is not None and self._settings.tls_key is not None:
+            certificate = Certificate(self._settings.tls_cert, self._settings.tls_key)
+            context = certificate.context
+            self._watch = asyncio.get_running_loop().create_task(certificate.watch())
+        self._scheme = "http" if context is None else "https"
+        self._site = web.TCPSite(self._runner, self._settings.host, self._port, reuse_port=True, ssl_context=context)
         await self._site.start()
         self.pulse.start()
         await self.operations.start()
@@ -87,10 +96,12 @@ class Gateway:
     @property
     def address(self) -> str:
         host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return f"{self._scheme}://{host}:{port}"
 
     async def stop(self) -> None:
         """Stops accepting, serves on for a moment, then closes."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._site.stop()
         await asyncio.sleep(limits.SERVE_ON_S)
         await self._runner.cleanup()
@@ -133,6 +144,6 @@ def main() -> None:
     logs.configure("gateway", settings.log_level)
     try:
         uvloop.run(_serve(settings))
-    except DomainError as error:
-        log.error("cannot start", reason=error.reason)
+    except (DomainError, SettingInvalid) as error:
+        log.error("cannot start", reason=str(error))
         raise SystemExit(1) from error

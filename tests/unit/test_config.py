@@ -16,6 +16,8 @@ def test_without_variables_everything_is_local_and_embedded() -> None:
 
 
 def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
+    pem = tmp_path / "theke.pem"
+    pem.touch()
     given = {
         "THEKE_HOST": "10.0.0.7",
         "THEKE_PORT": "8080",
@@ -31,6 +33,8 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_OPERATIONS_PORT": "9464",
         "THEKE_RATE_LIMIT": "50",
         "THEKE_ROLE_PASSWORDS": str(tmp_path),
+        "THEKE_TLS_CERT": str(pem),
+        "THEKE_TLS_KEY": str(pem),
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given
@@ -117,3 +121,13 @@ def test_passwords_of_roles_lie_in_a_directory(tmp_path: Path) -> None:
     assert Settings.from_env({"THEKE_ROLE_PASSWORDS": str(tmp_path)}).passwords == tmp_path
     with pytest.raises(SettingInvalid, match="THEKE_ROLE_PASSWORDS"):
         Settings.from_env({"THEKE_ROLE_PASSWORDS": str(tmp_path / "absent")})
+
+
+@pytest.mark.parametrize("given", [("THEKE_TLS_CERT",), ("THEKE_TLS_KEY",)])
+def test_tls_needs_a_certificate_and_its_key(tmp_path: Path, given: tuple[str, ...]) -> None:
+    pem = tmp_path / "theke.pem"
+    with pytest.raises(SettingInvalid, match="a file is allowed"):
+        Settings.from_env(dict.fromkeys(given, str(pem)))
+    pem.touch()
+    with pytest.raises(SettingInvalid, match="both or none"):
+        Settings.from_env(dict.fromkeys(given, str(pem)))
