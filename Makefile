@@ -66,6 +66,6 @@ COMPILE := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --a
 requirements: ## pin the newest dependencies of pyproject.toml anew
 	rm -rf build/pin && $(PYTHON) -m venv build/pin && build/pin/bin/python -m pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make requirements" build/pin/bin/pip-compile $(COMPILE) -o requirements.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make requirements" build/pin/bin/pip-compile $(COMPILE) -c requirements.txt --extra dev \
+	CUSTOM_COMPILE_COMMAND="make requirements" build/pin/bin/pip-compile $(COMPILE) -c requirements.txt --extra dev --extra otel \
 	  -o requirements-dev.txt pyproject.toml
 	rm -rf build/pin

@@ -46,6 +46,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 Handler = Callable[[Request], Awaitable[bytes | Reply]]
+Begun = Callable[[Request], Callable[[str], None] | None]
+"""Told of a request inside the task that serves it; what it returns, if anything, is told how that ended: answered, refused, …"""
 StreamHandler = Callable[[Request], AsyncGenerator[bytes, None]]
 
 _INTERNAL: Final = DomainError(Kind.UNAVAILABLE, "internal")
@@ -94,7 +96,7 @@ class Server:
         commands_max: int = limits.COMMANDS_IN_FLIGHT_MAX,
         queries_max: int = limits.QUERIES_IN_FLIGHT_MAX,
         streams_max: int = limits.STREAMS_IN_FLIGHT_MAX,
-        begun: Callable[[Request], None] = lambda _: None,
+        begun: Begun = lambda _: None,
     ) -> None:
         self._connection = connection
         self._service = subjects.token(service)
@@ -196,21 +198,26 @@ class Server:
         )
 
     async def _serve(self, route: _Route, request: Request, asked: RequestEnvelope, reply: str) -> None:
-        self._begun(request)
+        ended, outcome = self._begun(request), "answered"
         try:
             payload = await route.serve(request, asked, reply)
             self.counts.answered += 1
         except DomainError as refused:
             self.counts.refused += 1
+            outcome = refused.reason
             payload = envelope.refused(refused)
         except asyncio.CancelledError:
             self.counts.cancelled += 1
+            outcome = "cancelled"
             return
         except Exception:
             self.counts.failed += 1
+            outcome = "failed"
             log.exception("request_failed", subject=request.subject, instance=request.instance)
             payload = envelope.refused(_INTERNAL)
         finally:
+            if ended is not None:
+                ended(outcome)
             route.lane.running -= 1
             del self._running[reply]
         self._answer(reply, payload)

@@ -43,6 +43,7 @@ settings (environment):
   THEKE_OPERATIONS_HOST=127.0.0.1, THEKE_OPERATIONS_PORT=0   where each process shows /metrics, /healthz, /readyz; 0: any port
   THEKE_ROLE_PASSWORDS=         directory with passwords of the services' database roles; default: they follow from the owner's
   THEKE_TLS_CERT=, THEKE_TLS_KEY=   PEM files: the gateway speaks TLS
+  THEKE_OTLP_ENDPOINT=, THEKE_TRACE_SAMPLE=0.01   where spans for OpenTelemetry go, and of which share of requests
   THEKE_RATE_LIMIT=500          requests a second that one client may go on with; 0: no limit
   THEKE_LOG_LEVEL=info          debug, info, warning or error
 

@@ -19,6 +19,7 @@ from libs.runtime.log_reading import LogRequest
 from libs.runtime.logs import trace_id
 from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import subject_name
+from libs.runtime.spans import carried
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class Services:
             command_id=id or uuid4(),
             at=at,
             deadline=deadline,
-            trace=trace or trace_id.get(),
+            trace=carried(trace or trace_id.get()),
         )
         return _decoder(cast("Hashable", answer)).decode(reply.body), reply.projection_behind
 
@@ -74,7 +75,7 @@ class Services:
             instance=principal.instance,
             principal=_encoder.encode(principal),
             deadline=deadline,
-            trace=trace or trace_id.get(),
+            trace=carried(trace or trace_id.get()),
         )
         found: T = _decoder(cast("Hashable", answer)).decode(reply.body)
         return found
@@ -89,7 +90,7 @@ class Services:
             instance=principal.instance,
             principal=_encoder.encode(principal),
             deadline=STREAM_SILENCE_MAX_S,
-            trace=trace or trace_id.get(),
+            trace=carried(trace or trace_id.get()),
         )
         # the type checker takes neither a list of a type made at run time, nor an iterator for the generator that it is
         decoder = _decoder(list[item])  # type: ignore[valid-type]

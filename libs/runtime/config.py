@@ -33,7 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
     ``stream_replicas``: servers of a NATS cluster that hold each stream. ``operations_port`` 0: a free one for every process.
     ``rate_limit``: requests a second that a client may go on with, 0: as many as it likes. ``passwords``: a directory with those of the
-    services' database roles, where they do not follow from the owner's. ``tls_cert`` and ``tls_key``: the gateway speaks TLS."""
+    services' database roles, where they do not follow from the owner's. ``tls_cert`` and ``tls_key``: the gateway speaks TLS.
+    ``otlp_endpoint``: where spans go, ``trace_sample``: of which share of requests."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -51,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    otlp_endpoint: str = ""
+    trace_sample: float = 0.01
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -73,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             passwords=_present("THEKE_ROLE_PASSWORDS", environ.get("THEKE_ROLE_PASSWORDS", "")),
             tls_cert=_file("THEKE_TLS_CERT", environ.get("THEKE_TLS_CERT", "")),
             tls_key=_file("THEKE_TLS_KEY", environ.get("THEKE_TLS_KEY", "")),
+            otlp_endpoint=_address("THEKE_OTLP_ENDPOINT", environ.get("THEKE_OTLP_ENDPOINT", ""), ("http", "https")),
+            trace_sample=_share("THEKE_TRACE_SAMPLE", environ.get("THEKE_TRACE_SAMPLE") or "0.01"),
             rate_limit=_number("THEKE_RATE_LIMIT", environ.get("THEKE_RATE_LIMIT") or "500", RATE_LIMIT_MAX),
         )
         if settings.demo and not is_loopback(settings.host):
@@ -102,6 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_ROLE_PASSWORDS": str(self.passwords or ""),
             "THEKE_TLS_CERT": str(self.tls_cert or ""),
             "THEKE_TLS_KEY": str(self.tls_key or ""),
+            "THEKE_OTLP_ENDPOINT": self.otlp_endpoint,
+            "THEKE_TRACE_SAMPLE": f"{self.trace_sample:g}",
         }
 
 
@@ -141,6 +148,12 @@ def _file(name: str, text: str) -> Path | None:
     if text and not Path(text).is_file():
         raise SettingInvalid(f"{name}={text}: a file is allowed, this is none")
     return Path(text).absolute() if text else None
+
+
+def _share(name: str, text: str) -> float:
+    if re.fullmatch(r"0|1|[01]?\.[0-9]{1,6}", text) and float(text) <= 1:
+        return float(text)
+    raise SettingInvalid(f"{name}={text}: a share from 0 to 1 is allowed, with up to six decimals")
 
 
 def _number(name: str, text: str, most: int) -> int:

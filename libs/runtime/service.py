@@ -45,6 +45,7 @@ from libs.runtime.lookups import Lookups
 from libs.runtime.measures import Exposition, OpenWork, ProcessMeasures, Pulse, ServiceMeasures
 from libs.runtime.operations import LAG_MAX_EVENTS, Health, Operations, Waits
 from libs.runtime.publishing import PublishedLog, render
+from libs.runtime.spans import open_spans, trace_in
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,8 @@ class Host:
         self.operations: Operations
         self._tasks: list[asyncio.Task[None]] = []
         self._relaying = False
+        self._verbose = settings.log_level == "debug"
+        self.spans = open_spans(settings, service.name)
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -136,7 +139,7 @@ class Host:
         await self.tables.open()
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
-        self.server = Server(self.connection, name, begun=_follow_loudly if self.settings.log_level == "debug" else _follow)
+        self.server = Server(self.connection, name, begun=self._follow)
         self.relay = Relay(self.connection, name, PublishedLog(name, self.log), replicas=self.settings.stream_replicas)
         self.batcher.start()
         self.projector.start()
@@ -173,6 +176,8 @@ class Host:
     async def stop(self) -> None:
         await self.operations.stop()
         await self.pulse.stop()
+        if self.spans is not None:
+            await self.spans.stop()
         await self.server.drain(DRAIN_WITHIN_S)
         await self.batcher.stop()
         for task in self._tasks:
@@ -249,6 +254,14 @@ class Host:
             await asyncio.sleep(HOUSEKEEPING_EVERY_S)
 
     # what operators see
+
+    def _follow(self, request: Request) -> Callable[[str], None] | None:
+        """A request's task is its own, so its trace need not be taken back."""
+        logs.trace_id.set(trace_in(request.trace))
+        if self._verbose:
+            log.debug("request", subject=request.subject, instance=request.instance)
+        end = self.spans.begin_carried(request.subject, request.trace) if self.spans is not None else None
+        return None if end is None else lambda outcome: end({"theke.outcome": outcome, "theke.instance": request.instance})
 
     @property
     def relaying(self) -> bool:
@@ -329,16 +342,6 @@ def lagging(service: str, heads: Mapping[int, int], places: Mapping[str, Mapping
             if place["held"] is None and (lag := head - place["position"]) > LAG_MAX_EVENTS:
                 waits.append(Waits(service, f"{projection} lags {lag} events behind in i{instance}"))
     return waits
-
-
-def _follow(request: Request) -> None:
-    """A request's task is its own, so its trace need not be taken back."""
-    logs.trace_id.set(request.trace)
-
-
-def _follow_loudly(request: Request) -> None:
-    _follow(request)
-    log.debug("request", subject=request.subject, instance=request.instance)
 
 
 def settle_memory() -> None:

@@ -21,6 +21,7 @@ from libs.runtime.config import SettingInvalid, Settings
 from libs.runtime.measures import Exposition, ProcessMeasures, Pulse
 from libs.runtime.operations import Health, Operations
 from libs.runtime.service import announce_ready, settle_memory, until_stopped
+from libs.runtime.spans import open_spans
 from services.gateway import bodies, limits, swagger
 from services.gateway.dikas.routes import ROUTES
 from services.gateway.dikas.serve import Server, expected, unknown_routes
@@ -54,6 +55,7 @@ class Gateway:
         self._site: web.TCPSite
         self._scheme = "http"
         self._watch: asyncio.Task[None] | None = None
+        self._spans = open_spans(settings, "gateway")
 
     async def start(self) -> None:
         self.connection = await connect(self._settings.nats_url, name="gateway")
@@ -71,7 +73,7 @@ class Gateway:
             self._app(
                 Server(services, self._identities, self._blobs, self._clock),
                 ZeyosServer(services, self._identities, self._blobs, self._clock),
-                Front(self._identities, rates, requests, verbose=self._settings.log_level == "debug"),
+                Front(self._identities, rates, requests, self._spans, verbose=self._settings.log_level == "debug"),
                 health,
             ),
             access_log=None,
@@ -107,6 +109,8 @@ class Gateway:
         await self._runner.cleanup()
         await self.operations.stop()
         await self.pulse.stop()
+        if self._spans is not None:
+            await self._spans.stop()
         await self._identities.stop()
         await self._blobs.close()
         with contextlib.suppress(Exception):

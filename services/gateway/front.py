@@ -13,6 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.logs import traced
+from libs.runtime.spans import Spans
 from services.gateway import limits
 from services.gateway.dikas.serve import refused
 from services.gateway.identity import Identities
@@ -43,10 +44,11 @@ COOKIE: Final = "ZEYOSID"
 class Front:
     """The outermost middleware of a gateway. ``verbose``: every request gets a line, not only those that are slow."""
 
-    def __init__(self, identities: Identities, rates: Rates, requests: Requests, *, verbose: bool) -> None:
+    def __init__(self, identities: Identities, rates: Rates, requests: Requests, spans: Spans | None, *, verbose: bool) -> None:
         self._identities = identities
         self._rates = rates
         self._requests = requests
+        self._spans = spans
         self._verbose = verbose
         self._policy = rates.policy
 
@@ -60,10 +62,13 @@ class Front:
         async def passed(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in FREE:
                 return await handler(request)
-            trace = trace_of(request.headers.get(HEADER, ""))
+            trace, parent = trace_of(request.headers.get(HEADER, ""))
             dialect, began, status = dialect_of(request.path), time.perf_counter(), 0
             self._requests.open += 1
+            spans = self._spans
+            followed = spans is not None and (parent or spans.follows(trace))
             with traced(trace):
+                end = spans.begin(f"{request.method} {dialect}", trace, parent) if spans is not None and followed else None
                 try:
                     response = self._held_up(request, dialect, trace) or await handler(request)
                     status = response.status
@@ -75,6 +80,8 @@ class Front:
                     self._requests.open -= 1
                     seconds = time.perf_counter() - began
                     self._requests.count(dialect, status, seconds)
+                    if end is not None:
+                        end({"http.request.method": request.method, "http.response.status_code": status, "url.path": request.path})
                     if self._verbose or seconds >= limits.SLOW_S:
                         say = log.warning if seconds >= limits.SLOW_S else log.debug
                         say("request", method=request.method, path=request.path, status=status, seconds=round(seconds, 4))

@@ -35,6 +35,8 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_ROLE_PASSWORDS": str(tmp_path),
         "THEKE_TLS_CERT": str(pem),
         "THEKE_TLS_KEY": str(pem),
+        "THEKE_OTLP_ENDPOINT": "http://collector:4318/v1/traces",
+        "THEKE_TRACE_SAMPLE": "0.25",
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given

@@ -12,8 +12,9 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def test_the_callers_trace_goes_on() -> None:
-    assert trace_of(f"00-{TRACE}-00f067aa0ba902b7-01") == TRACE
-    assert trace_of(f"cc-{TRACE}-00f067aa0ba902b7-01-what-a-later-version-adds") == TRACE
+    assert trace_of(f"00-{TRACE}-00f067aa0ba902b7-01") == (TRACE, "00f067aa0ba902b7")
+    assert trace_of(f"00-{TRACE}-00f067aa0ba902b7-00") == (TRACE, "")
+    assert trace_of(f"cc-{TRACE}-00f067aa0ba902b7-03-what-a-later-version-adds") == (TRACE, "00f067aa0ba902b7")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def test_the_callers_trace_goes_on() -> None:
     ],
 )
 def test_what_is_no_trace_is_replaced(given: str) -> None:
-    made = trace_of(given)
+    made, parent = trace_of(given)
     assert re.fullmatch("[0-9a-f]{32}", made)
     assert made != TRACE
+    assert parent == ""
