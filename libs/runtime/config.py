@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+KEY_FILE: Final = Path("nats") / "users.key"
 PROJECT: Final = Path(__file__).resolve().parents[2]
 POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
 NATS_SCHEMES: Final = ("nats", "tls")
@@ -30,7 +31,9 @@ class SettingInvalid(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
-    ``stream_replicas``: servers of a NATS cluster that hold each stream."""
+    ``stream_replicas``: servers of a NATS cluster that hold each stream. ``bus_key_file``: what the passwords of
+    the bus's users are made from, unless it lies with the embedded server; ``streams_kept``: this process may not declare streams, a
+    keeper does."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -42,6 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     instance: str = ""
     replicas: Mapping[str, int] = msgspec.field(default_factory=dict)
+    bus_key_file: Path | None = None
+    streams_kept: bool = False
+
+    @property
+    def bus_key(self) -> Path:
+        return self.bus_key_file or self.data / KEY_FILE
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -57,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             log_level=_one_of("THEKE_LOG_LEVEL", environ.get("THEKE_LOG_LEVEL") or "info", LOG_LEVELS),
             instance=_instance("THEKE_INSTANCE", environ.get("THEKE_INSTANCE", "")),
             replicas=_replicas("THEKE_REPLICAS", environ.get("THEKE_REPLICAS", "")),
+            bus_key_file=_file("THEKE_BUS_KEY", environ.get("THEKE_BUS_KEY", "")),
+            streams_kept=_flag("THEKE_STREAMS_KEPT", environ.get("THEKE_STREAMS_KEPT") or "0"),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
@@ -77,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_LOG_LEVEL": self.log_level,
             "THEKE_INSTANCE": self.instance,
             "THEKE_REPLICAS": ",".join(f"{name}={count}" for name, count in self.replicas.items()),
+            "THEKE_BUS_KEY": str(self.bus_key_file or ""),
+            "THEKE_STREAMS_KEPT": "1" if self.streams_kept else "0",
         }
 
 
@@ -97,6 +110,13 @@ def _directory(name: str, text: str) -> Path:
     path = Path(text).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise SettingInvalid(f"{name}={text}: a directory is allowed, this is a file")
+    return path
+
+
+def _file(name: str, text: str) -> Path | None:
+    path = Path(text).expanduser().absolute() if text else None
+    if path is not None and path.is_dir():
+        raise SettingInvalid(f"{name}={text}: a file is allowed, this is a directory")
     return path
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Final
 
 from libs.runtime import endpoints
+from libs.runtime.bus_key import BusKey
 from libs.runtime.config import GATEWAY, PROJECT, SERVICES, SettingInvalid, Settings
 from libs.runtime.databases import ensure_databases
 from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
 from libs.runtime.endpoints import Child, Endpoints
+from libs.runtime.keeper import ForeignBus, Keeper
 from libs.runtime.locks import take_within
 from libs.runtime.program import Program
 from libs.runtime.supervisor import Stage, Supervisor
@@ -69,17 +72,35 @@ class Installation:
                 endpoints.remove(self.settings.data)
 
     def _stages(self) -> list[Stage]:
-        servers = [Stage([server]) for server in (self._postgres, self._nats) if server]
+        servers = [Stage([self._postgres])] if self._postgres else []
+        if self._nats:
+            servers.append(Stage([self._nats], beside=Keeper(self._nats).run))
         return [
             *servers,
-            Stage([program for name in SERVICES for program in self._programs(name)], prepare=self._ensure_databases),
+            Stage(
+                [program for name in SERVICES for program in self._programs(name)],
+                prepare=self._ensure_databases,
+                beside=self._keep_elsewhere(),
+            ),
             Stage(self._programs(GATEWAY, stop_patience=GATEWAY_STOP_PATIENCE_S)),
         ]
+
+    def _keep_elsewhere(self) -> Callable[[], Coroutine[None, None, None]] | None:
+        """On a server of one's own mirrors are kept once it was told of the accounts, for which a key was made."""
+        if self._nats is not None or not self.settings.bus_key.exists():
+            return None
+        return Keeper(ForeignBus(self.settings.nats_url, BusKey.kept_in(self.settings.bus_key))).run
 
     def _programs(self, name: str, **options: float) -> list[Program]:
         """All replicas of a service: ``pos``, ``pos-2`` …"""
         names = [name, *(f"{name}-{number}" for number in range(2, self.settings.replicas.get(name, 1) + 1))]
-        return [Program(each, self._command(name), self.environ, cwd=PROJECT, **options) for each in names]
+        return [Program(each, self._command(name), partial(self._environ_of, name), cwd=PROJECT, **options) for each in names]
+
+    def _environ_of(self, name: str) -> Mapping[str, str]:
+        """A service meets the bus as a user of its own; where the server is not ours, as whoever the address says."""
+        if self._nats is None or not self._nats.port:
+            return self.environ()
+        return {**self.environ(), "THEKE_NATS_URL": self._nats.url_of(name), "THEKE_STREAMS_KEPT": "1"}
 
     def environ(self) -> Mapping[str, str]:
         """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use."""

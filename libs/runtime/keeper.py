@@ -1,0 +1,226 @@
+"""The keeper: sees to it that every log has its stream, and every instance an account with mirrors for downstream systems.
+
+It acts with the operator's user, because services may not declare streams. It runs in the supervisor, or as a container of its own, and
+remembers nothing: what there should be is looked up when it starts, when an instance is made, when a service asks, and after the bus was
+gone. Two keepers at once do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import structlog
+from nats.errors import Error as NatsError
+
+from libs.bus import accounts, subjects
+from libs.bus.client import Client
+from libs.bus.connection import Connection, connect
+from libs.bus.inbox import Inbox
+from libs.bus.jetstream import JetStream
+from libs.bus.server import Request, Server
+from libs.bus.streams import KEEPER, STREAM, LogOf, OwnStreams
+from libs.bus.subjects import Call
+from libs.contracts.asks import ASKS
+from libs.contracts.auth.commands import Instance, NoBody
+from libs.contracts.auth.events import INSTALLATION, InstanceCreated
+from libs.domain.errors import DomainError, not_found, unavailable
+from libs.domain.ids import instance_token
+from libs.domain.principal import system
+from libs.runtime import logs
+from libs.runtime.asking import Services
+from libs.runtime.bus_key import BusKey
+from libs.runtime.config import Settings
+from libs.runtime.service import announce_ready, until_stopped
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 15.0
+PAUSE_S: Final = 0.5  # after a failure; doubles up to LOOK_EVERY_S
+ASK_WITHIN_S: Final = 5.0
+ADMIT_TRIES: Final = 10
+ADMIT_PAUSE_S: Final = 0.1
+
+NAME_SHOWN_CHARS: Final = 50
+AUTH: Final = "auth"
+
+
+class Bus(Protocol):
+    """Where the keeper works. ``url_of``: the address for a user of an instance's account."""
+
+    @property
+    def url(self) -> str: ...
+
+    def url_of(self, user: str) -> str: ...
+
+    async def admit(self, instances: Sequence[int]) -> None:
+        """Let the server have accounts for these instances; again if it did not take notice the first time."""
+        ...
+
+
+class ForeignBus:
+    """A server that others configure, with what ``theke downstream config`` prints."""
+
+    def __init__(self, url: str, key: BusKey) -> None:
+        self.url = url
+        self._key = key
+
+    def url_of(self, user: str) -> str:
+        return as_user(self.url, user, self._key.password(user))
+
+    async def admit(self, _: Sequence[int]) -> None:
+        """That is for whoever runs the server."""
+
+
+def as_user(url: str, user: str, password: str) -> str:
+    """The same server for somebody else."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc.rpartition('@')[2]}"))
+
+
+class Keeper:
+    """``run`` until cancelled. ``mirrored``: the instances whose mirrors are known to be there."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._instances: frozenset[int] = frozenset()
+        self._declared: set[tuple[str, int]] = set()
+        self.mirrored: frozenset[int] = frozenset()
+        self._wake = asyncio.Event()
+        self._failing = ""
+        self._services: Services
+        self._streams: OwnStreams
+
+    async def run(self, ready: Callable[[Connection], Awaitable[None]] | None = None) -> None:
+        """``ready`` is called once it answers services."""
+        connection = await self._connected()
+        client, inbox = Client(connection), Inbox(connection)
+        await client.open()
+        await inbox.open()
+        self._services, self._streams = Services(client), OwnStreams(JetStream(connection, inbox))
+        connection.when_lost(self._forget)
+        created = subjects.published(AUTH, INSTALLATION, *InstanceCreated.TYPE.split("."))
+        await connection.listen(created, lambda *_: self._wake.set())
+        server = Server(connection, KEEPER)
+        server.register(Call.QUERY, STREAM, self._stream)
+        await server.start()
+        work = asyncio.create_task(self._for_ever())
+        try:
+            await (ready(connection) if ready is not None else work)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            await connection.close()
+
+    async def _connected(self) -> Connection:
+        while True:
+            try:
+                return await connect(self._bus.url, name=KEEPER)
+            except DomainError as absence:
+                self._fails(absence)
+
+    def _forget(self) -> None:
+        """The server that answers next may have lost everything."""
+        self._declared.clear()
+        self.mirrored = frozenset()
+        self._wake.set()
+
+    async def _for_ever(self) -> None:
+        pause = PAUSE_S
+        while True:
+            self._wake.clear()
+            try:
+                await self.look()
+                self._failing, pause = "", LOOK_EVERY_S
+            except (DomainError, NatsError, OSError) as error:
+                pause = min(pause * 2, LOOK_EVERY_S) if self._failing else PAUSE_S
+                self._fails(error)
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+            except TimeoutError:
+                continue
+
+    def _fails(self, error: Exception) -> None:
+        """Said once, not every second."""
+        said = str(error) or repr(error)
+        if said != self._failing:
+            log.warning("keeper_waits", error=said)
+            self._failing = said
+
+    async def _stream(self, request: Request) -> bytes:
+        """Where the stream of a log ends, as a relay asks. Raises ``not_found`` for a log that there cannot be."""
+        asked = msgspec.msgpack.decode(request.body, type=LogOf)
+        known = asked.instance in {INSTALLATION, *self._instances} or asked.instance in await self._listed()
+        if asked.service not in ASKS or not known:
+            raise not_found("instance_not_found", id=f"{asked.service[:NAME_SHOWN_CHARS]} {instance_token(asked.instance)}")
+        end = await self._streams.declared(asked.service, asked.instance)
+        self._declared.add((asked.service, asked.instance))
+        return msgspec.msgpack.encode(end)
+
+    async def _listed(self) -> frozenset[int]:
+        asker = system(INSTALLATION, KEEPER)
+        found = await self._services.query(AUTH, "instance.list", NoBody(), list[Instance], principal=asker, deadline=ASK_WITHIN_S)
+        return frozenset(instance.id for instance in found)
+
+    async def look(self) -> None:
+        """Makes what is missing. Raises DomainError if it cannot."""
+        instances = await self._listed()
+        if instances != self._instances:
+            await self._bus.admit(sorted(instances))
+            self._instances = instances
+        for log_ in [(AUTH, INSTALLATION), *((service, instance) for instance in sorted(instances) for service in ASKS)]:
+            if log_ not in self._declared:
+                await self._streams.declared(*log_)
+                self._declared.add(log_)
+        for instance in sorted(instances - self.mirrored):
+            await self._mirror(instance)
+            self.mirrored |= {instance}
+
+    async def _mirror(self, instance: int) -> None:
+        connection = await self._admitted(instance)
+        try:
+            inbox = Inbox(connection)
+            await inbox.open()
+            jetstream = JetStream(connection, inbox)
+            await self._imported(jetstream, instance)
+            for service in ASKS:
+                await jetstream.declare(accounts.mirror_config(service, instance))
+        finally:
+            await connection.close()
+        log.info("downstream_ready", instance=instance)
+
+    async def _admitted(self, instance: int) -> Connection:
+        url = self._bus.url_of(accounts.keeper(instance).name)
+        return await connect(url, name=KEEPER)
+
+    async def _imported(self, jetstream: JetStream, instance: int) -> None:
+        """Waits until the account reaches the log's streams. A server that is told of a new account while it runs takes it in at once, but
+        what the account imports only when it is told once more. Raises ``unavailable``."""
+        for _ in range(ADMIT_TRIES):
+            reached = [await jetstream.reaches(accounts.origin_info(service, instance)) for service in ASKS]
+            if all(reached):
+                return
+            await self._bus.admit(sorted(self._instances))
+            await asyncio.sleep(ADMIT_PAUSE_S)
+        raise unavailable("jetstream_silent")
+
+
+def main() -> None:
+    """``python -m libs.runtime.keeper``: where the servers are one's own, beside the services."""
+    settings = Settings.from_env(os.environ)
+    logs.configure(KEEPER, settings.log_level)
+    bus = ForeignBus(settings.nats_url, BusKey.kept_in(settings.bus_key))
+
+    async def ready(connection: Connection) -> None:
+        announce_ready()
+        await until_stopped(connection)
+
+    asyncio.run(Keeper(bus).run(ready))
+
+
+if __name__ == "__main__":
+    main()
