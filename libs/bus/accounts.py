@@ -45,8 +45,7 @@ READS_OF_MIRRORS: Final = (
     "$JS.API.STREAM.MSG.GET.*",
     "$JS.API.DIRECT.GET.>",
     "$JS.API.CONSUMER.>",
-    "$JS.ACK.>",
-    "$JS.FC.>",
+    *(f"$JS.{kind}.EVT_{service}.>" for kind in ("ACK", "FC") for service in SERVICES),  # of mirrors, not of what they copy
 )
 
 
@@ -162,10 +161,8 @@ def instance_accounts(password: Password, instances: Sequence[int]) -> str:
 
 def _instance_account(password: Password, instance: int) -> str:
     own = instance_token(instance)
-    most = (
-        f"max_mem: 1M, max_file: {limits.DOWNSTREAM_STORE_MAX_GIB}G, max_streams: {len(SERVICES)}, "
-        f"max_consumers: {limits.DOWNSTREAM_CONSUMERS_MAX}"
-    )
+    # no bound on bytes: the server would set it aside for every account; its users store nothing, so mirrors are all there is
+    most = f"max_streams: {len(SERVICES)}, max_consumers: {limits.DOWNSTREAM_CONSUMERS_MAX}"
     bounds = f"max_connections: {limits.DOWNSTREAM_CONNECTIONS_MAX}, max_subscriptions: {limits.DOWNSTREAM_SUBSCRIPTIONS_MAX}"
     imports = [*(_map(one) for service in SERVICES for one in _imports(service, instance)), _map(_stream_import(own))]
     readers = [_user(user, password(user.name)) for user in (reader(instance), keeper(instance))]

@@ -166,9 +166,13 @@ class Keeper:
         found = await self._services.query(AUTH, "instance.list", NoBody(), list[Instance], principal=asker, deadline=ASK_WITHIN_S)
         return frozenset(instance.id for instance in found)
 
+    async def wanted(self) -> frozenset[int]:
+        """The instances that shall have an account."""
+        return await self._listed()
+
     async def look(self) -> None:
         """Makes what is missing. Raises DomainError if it cannot."""
-        instances = await self._listed()
+        instances = await self.wanted()
         if instances != self._instances:
             await self._bus.admit(sorted(instances))
             self._instances = instances
