@@ -118,6 +118,15 @@ class Theke:
         self.gateways.append(gateway)
         return gateway
 
+    async def restart_nats(self) -> None:
+        """kill -9 and another start, at the same address; services and subscribers come back by themselves."""
+        assert self.nats is not None, "the bus is not ours"
+        self.nats.kill()
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while self.nats.is_alive():  # noqa: ASYNC110 - nothing tells of a process's end
+                await asyncio.sleep(0.01)
+        await self.nats.start()
+
     @property
     def url(self) -> str:
         return self.gateways[0].address

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import nats
 import pytest
 from nats.aio.client import Client as NatsClient
 
-from tests.house import Inn, Theke, Till, item
+from tests.house import MIRRORED_WITHIN_S, Inn, Theke, Till, item
 
 Login = Callable[[int], Awaitable[NatsClient]]
 
@@ -22,20 +23,30 @@ def ours(theke: Theke) -> None:
 @pytest.fixture(scope="module")
 async def subscribed(theke: Theke, shared_inn: Inn, till: Till) -> Inn:
     """An instance that has sold something and has its mirrors."""
-    assert theke.keeper is not None
     for _ in range(3):
         await till.sell(item(shared_inn.menu["Pils"]))
-    await theke.keeper.mirror(shared_inn.instance)
+    await mirrored(theke, shared_inn)
     return shared_inn
+
+
+async def mirrored(theke: Theke, inn: Inn) -> None:
+    """Returns when what was sold has arrived in the mirrors."""
+    assert theke.keeper is not None
+    assert theke.nats is not None
+    await theke.keeper.mirror(inn.instance)
+    connection = await nats.connect(theke.nats.url_of(f"i{inn.instance}"))
+    async with asyncio.timeout(MIRRORED_WITHIN_S):
+        while (await connection.jetstream().stream_info("EVT_pos")).state.messages == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await connection.close()
 
 
 @pytest.fixture(scope="module")
 async def neighbour(theke: Theke) -> AsyncIterator[Inn]:
     """Another one: made while the first one's subscribers are there."""
-    assert theke.keeper is not None
     own = await theke.inn()
     await (await own.till()).sell(item(own.menu["Cola"]))
-    await theke.keeper.mirror(own.instance)
+    await mirrored(theke, own)
     yield own
     await own.close()
 

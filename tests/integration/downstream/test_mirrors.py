@@ -100,6 +100,18 @@ async def test_an_instance_that_did_nothing_yet_has_all_its_mirrors(theke: Theke
     assert {stream.config.name for stream in listed} == {accounts.mirror_of(service) for service in ASKS}
 
 
+async def test_after_a_restart_of_the_bus_it_goes_on_where_it_was(theke: Theke, subscribed: Inn, till: Till, login: Login) -> None:
+    before = await logged(theke, "pos", subscribed.instance)
+    await theke.restart_nats()
+    await till.sell(item(subscribed.menu["Cola"]))
+    expected = await logged(theke, "pos", subscribed.instance)
+    assert len(expected) > len(before)
+    connection = await login(subscribed.instance)
+    assert [event for _, event in await read(connection, "pos", until=expected[-1]["position"])] == expected
+    newer = [event for _, event in await read(connection, "pos", until=expected[-1]["position"], start=before[-1]["position"] + 1)]
+    assert newer == expected[len(before) :]
+
+
 async def test_the_keeper_makes_again_what_was_lost(theke: Theke, neighbour: Inn, login: Login) -> None:
     """Mirrors are copies of a copy: whoever lost them gets them again under the same positions."""
     assert theke.keeper is not None
