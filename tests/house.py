@@ -99,6 +99,9 @@ class Theke:
         await self.another_gateway()
 
     async def stop(self) -> None:
+        """Nobody may have wanted anything of the bus that its user may not."""
+        members = [*self.hosts.values(), *self.gateways]
+        assert [member.connection.refused for member in members] == [0] * len(members)
         await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
         await self._connection.close()
         for host in reversed(self.hosts.values()):

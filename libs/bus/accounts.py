@@ -6,8 +6,8 @@ What makes it hold: NATS does not check where an answer is to go, and JetStream 
 * only the keeper, with the operator's user, declares streams and reads their messages: a stream's configuration can have the server publish
   anywhere, and a message that is got raw can be a forged request;
 * services answer to inboxes only, which nobody but their owner hears and nobody can guess;
-* a mirror never has the name of the stream it copies: an answer that says what a mirror's consumer looks like could else pass for the
-  request to make such a consumer of the log's own stream.
+* a mirror never has the name of the stream it copies: else only the parser's strictness would keep an answer that says what a mirror's
+  consumer looks like from being the request to make such a consumer of the log's own stream.
 """
 
 from __future__ import annotations

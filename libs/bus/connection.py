@@ -17,7 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client as NatsClient
@@ -30,12 +30,14 @@ from libs.domain.errors import DomainError, Kind, unavailable
 
 log = structlog.get_logger("bus")
 
+REFUSED: Final = "permissions violation"
 Deliver = Callable[[str, str, bytes, bytes], None]
 """Takes subject, reply subject (or ``""``), payload and header block (or ``b""``)."""
 
 
 class Connection(NatsClient):
-    """Made by ``connect``. ``closed`` is set when nats-py gave up for good; a process whose connection is closed should end."""
+    """Made by ``connect``. ``closed`` is set when nats-py gave up for good; a process whose connection is closed should end.
+    ``refused``: how often it wanted to say or hear what its user may not."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -46,6 +48,7 @@ class Connection(NatsClient):
         self._kick: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._kick.set_result(None)
         self._error_logged_at = 0.0
+        self.refused = 0
 
     async def open(self, url: str) -> None:
         """Connects, trying for ``CONNECT_WITHIN_S``. Raises unavailable/bus_unreachable."""
@@ -187,6 +190,8 @@ class Connection(NatsClient):
         log.info("bus_closed", connection=self.name, error=repr(self.last_error) if self.last_error else None)
 
     async def _on_error(self, problem: Exception) -> None:
+        if REFUSED in str(problem).lower():
+            self.refused += 1
         now = time.monotonic()
         if now - self._error_logged_at >= limits.ERROR_LOG_EVERY_S:
             self._error_logged_at = now

@@ -302,6 +302,11 @@ class EmbeddedNats(EmbeddedServer):
             file.seek(begin)
             return NATS_WRITE_FAILED in file.read(size - begin)
 
+    def __init__(self, directory: Path, key_file: Path | None = None) -> None:
+        """``key_file``: what passwords are made from, unless it lies with the server's data."""
+        super().__init__(directory)
+        self._key_file = key_file
+
     @property
     def url(self) -> str:
         """For whoever runs the installation: everything in Theke's own account."""
@@ -323,7 +328,7 @@ class EmbeddedNats(EmbeddedServer):
 
     @cached_property
     def _key(self) -> BusKey:
-        return BusKey.kept_in(self.place.data / KEY_FILE.name)
+        return BusKey.kept_in(self._key_file or self.place.data / KEY_FILE.name)
 
     @property
     def _instances_file(self) -> Path:

@@ -38,7 +38,7 @@ class Installation:
         self.settings = settings
         self._command = command
         self._postgres = None if settings.postgres_dsn else EmbeddedPostgres(settings.data / "postgres")
-        self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats")
+        self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats", settings.bus_key_file)
         self._endpoints: Endpoints | None = None
 
     @property

@@ -8,14 +8,15 @@ gone. Two keepers at once do no harm.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import structlog
-from nats.errors import Error as NatsError
 
 from libs.bus import accounts, subjects
 from libs.bus.client import Client
@@ -44,6 +45,7 @@ PAUSE_S: Final = 0.5  # after a failure; doubles up to LOOK_EVERY_S
 ASK_WITHIN_S: Final = 5.0
 ADMIT_TRIES: Final = 10
 ADMIT_PAUSE_S: Final = 0.1
+CLOSE_WITHIN_S: Final = 0.5
 
 NAME_SHOWN_CHARS: Final = 50
 AUTH: Final = "auth"
@@ -90,31 +92,45 @@ class Keeper:
         self._instances: frozenset[int] = frozenset()
         self._declared: set[tuple[str, int]] = set()
         self.mirrored: frozenset[int] = frozenset()
+        self._era = 0
         self._wake = asyncio.Event()
         self._failing = ""
         self._services: Services
         self._streams: OwnStreams
 
-    async def run(self, ready: Callable[[Connection], Awaitable[None]] | None = None) -> None:
-        """``ready`` is called once it answers services."""
+    async def run(self) -> None:
+        """Over one connection after the other, should one be given up for good."""
+        while True:
+            async with self.serving() as connection:
+                await connection.closed.wait()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Connection]:
+        """It works, and answers services, over this connection."""
         connection = await self._connected()
+        work: asyncio.Task[None] | None = None
+        try:
+            await self._answer_over(connection)
+            work = asyncio.create_task(self._for_ever())
+            yield connection
+        finally:
+            if work is not None:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+            await _left(connection)
+
+    async def _answer_over(self, connection: Connection) -> None:
         client, inbox = Client(connection), Inbox(connection)
         await client.open()
         await inbox.open()
         self._services, self._streams = Services(client), OwnStreams(JetStream(connection, inbox))
+        self._forget()
         connection.when_lost(self._forget)
         created = subjects.published(AUTH, INSTALLATION, *InstanceCreated.TYPE.split("."))
         await connection.listen(created, lambda *_: self._wake.set())
         server = Server(connection, KEEPER)
         server.register(Call.QUERY, STREAM, self._stream)
         await server.start()
-        work = asyncio.create_task(self._for_ever())
-        try:
-            await (ready(connection) if ready is not None else work)
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            await connection.close()
 
     async def _connected(self) -> Connection:
         while True:
@@ -125,6 +141,7 @@ class Keeper:
 
     def _forget(self) -> None:
         """The server that answers next may have lost everything."""
+        self._era += 1
         self._declared.clear()
         self.mirrored = frozenset()
         self._wake.set()
@@ -136,7 +153,7 @@ class Keeper:
             try:
                 await self.look()
                 self._failing, pause = "", LOOK_EVERY_S
-            except (DomainError, NatsError, OSError) as error:
+            except Exception as error:  # whatever it is, tills go on, and so does the next look
                 pause = min(pause * 2, LOOK_EVERY_S) if self._failing else PAUSE_S
                 self._fails(error)
             try:
@@ -172,16 +189,19 @@ class Keeper:
 
     async def look(self) -> None:
         """Makes what is missing. Raises DomainError if it cannot."""
+        era = self._era
         instances = await self.wanted()
         if instances != self._instances:
             await self._bus.admit(sorted(instances))
             self._instances = instances
         for log_ in [(AUTH, INSTALLATION), *((service, instance) for instance in sorted(instances) for service in ASKS)]:
-            if log_ not in self._declared:
+            if era == self._era and log_ not in self._declared:
                 await self._streams.declared(*log_)
                 self._declared.add(log_)
         for instance in sorted(instances - self.mirrored):
             await self._mirror(instance)
+            if era != self._era:  # the bus was gone meanwhile: what was found before may be lost
+                raise unavailable("connection_lost")
             self.mirrored |= {instance}
 
     async def _mirror(self, instance: int) -> None:
@@ -194,7 +214,7 @@ class Keeper:
             for service in ASKS:
                 await jetstream.declare(accounts.mirror_config(service, instance))
         finally:
-            await connection.close()
+            await _left(connection)
         log.info("downstream_ready", instance=instance)
 
     async def _admitted(self, instance: int) -> Connection:
@@ -213,17 +233,23 @@ class Keeper:
         raise unavailable("jetstream_silent")
 
 
+async def _left(connection: Connection) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(connection.close(), CLOSE_WITHIN_S)
+
+
 def main() -> None:
     """``python -m libs.runtime.keeper``: where the servers are one's own, beside the services."""
     settings = Settings.from_env(os.environ)
     logs.configure(KEEPER, settings.log_level)
-    bus = ForeignBus(settings.nats_url, BusKey.kept_in(settings.bus_key))
+    keeper = Keeper(ForeignBus(settings.nats_url, BusKey.kept_in(settings.bus_key)))
+    asyncio.run(_serve(keeper))
 
-    async def ready(connection: Connection) -> None:
+
+async def _serve(keeper: Keeper) -> None:
+    async with keeper.serving() as connection:
         announce_ready()
         await until_stopped(connection)
-
-    asyncio.run(Keeper(bus).run(ready))
 
 
 if __name__ == "__main__":
