@@ -115,7 +115,7 @@ def mirror_of(service: str) -> str:
     return f"EVT_{subjects.token(service)}"
 
 
-def mirror_config(service: str, instance: int) -> dict[str, Any]:
+def mirror_config(service: str, instance: int, *, replicas: int = 1) -> dict[str, Any]:
     """A copy of the published events of a log, under the positions they have there."""
     origin, (published, _) = subjects.log_stream(service, instance), subjects.log_stream_subjects(service, instance)
     return {
@@ -129,7 +129,7 @@ def mirror_config(service: str, instance: int) -> dict[str, Any]:
         "storage": "file",
         "discard": "old",
         "max_age": limits.RELAY_STREAM_MAX_AGE_DAYS * limits.DAY_NS,
-        "num_replicas": 1,
+        "num_replicas": replicas,
         "deny_delete": True,
         "deny_purge": True,
         "allow_direct": True,

@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -136,11 +135,10 @@ async def _credentials(arguments: argparse.Namespace, known: Places, key: BusKey
 def credentials(nats_url: str, instance: int, name: str, key: BusKey) -> Credentials:
     user = accounts.reader(instance).name
     password = key.password(user)
-    parts = urlsplit(nats_url)
     return Credentials(
         instance=name,
         url=as_user(nats_url, user, password),
-        server=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+        server=as_user(nats_url, "", ""),
         user=user,
         password=password,
         subjects=f"evt.*.{instance_token(instance)}.>",
@@ -162,7 +160,7 @@ async def _list(arguments: argparse.Namespace, known: Places, key: BusKey) -> No
 async def _mirrors(granted: Credentials) -> Mirrors:
     """Looked at with the instance's own user: what it sees is what there is."""
     try:
-        connection = await nats.connect(granted.url, allow_reconnect=False, connect_timeout=ANSWER_WITHIN_S, error_cb=_said_once)
+        connection = await nats.connect(granted.url.split(","), allow_reconnect=False, connect_timeout=ANSWER_WITHIN_S, error_cb=_said_once)
     except (NatsError, OSError) as refusal:
         return Mirrors(granted.instance, granted.user, {}, str(refusal) or type(refusal).__name__)
     try:

@@ -75,13 +75,10 @@ class Installation:
         servers = [Stage([self._postgres])] if self._postgres else []
         if self._nats:
             servers.append(Stage([self._nats], beside=Keeper(self._nats).run))
+        services = [program for name in SERVICES for program in self._programs(name)]
         return [
             *servers,
-            Stage(
-                [program for name in SERVICES for program in self._programs(name)],
-                prepare=self._ensure_databases,
-                beside=self._keep_elsewhere(),
-            ),
+            Stage(services, prepare=self._ensure_databases, beside=self._keep_elsewhere()),
             Stage(self._programs(GATEWAY, stop_patience=GATEWAY_STOP_PATIENCE_S)),
         ]
 
@@ -89,7 +86,8 @@ class Installation:
         """On a server of one's own mirrors are kept once it was told of the accounts, for which a key was made."""
         if self._nats is not None or not self.settings.bus_key.exists():
             return None
-        return Keeper(ForeignBus(self.settings.nats_url, BusKey.kept_in(self.settings.bus_key))).run
+        bus = ForeignBus(self.settings.nats_url, BusKey.kept_in(self.settings.bus_key))
+        return Keeper(bus, replicas=self.settings.stream_replicas).run
 
     def _programs(self, name: str, **options: float) -> list[Program]:
         """All replicas of a service: ``pos``, ``pos-2`` …"""

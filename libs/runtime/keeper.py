@@ -79,16 +79,19 @@ class ForeignBus:
 
 
 def as_user(url: str, user: str, password: str) -> str:
-    """The same server for somebody else."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc.rpartition('@')[2]}"))
+    """The same server, or servers of a cluster with commas between them, for somebody else; without a user, for nobody."""
+    login = f"{user}:{password}@" if user else ""
+    servers = map(urlsplit, url.split(","))
+    return ",".join(urlunsplit(parts._replace(netloc=login + parts.netloc.rpartition("@")[2])) for parts in servers)
 
 
 class Keeper:
     """``run`` until cancelled. ``mirrored``: the instances whose mirrors are known to be there."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, replicas: int = 1) -> None:
+        """``replicas``: servers of a cluster that hold each stream."""
         self._bus = bus
+        self._replicas = replicas
         self._instances: frozenset[int] = frozenset()
         self._declared: set[tuple[str, int]] = set()
         self.mirrored: frozenset[int] = frozenset()
@@ -123,7 +126,7 @@ class Keeper:
         client, inbox = Client(connection), Inbox(connection)
         await client.open()
         await inbox.open()
-        self._services, self._streams = Services(client), OwnStreams(JetStream(connection, inbox))
+        self._services, self._streams = Services(client), OwnStreams(JetStream(connection, inbox), self._replicas)
         self._forget()
         connection.when_lost(self._forget)
         created = subjects.published(AUTH, INSTALLATION, *InstanceCreated.TYPE.split("."))
@@ -212,7 +215,7 @@ class Keeper:
             jetstream = JetStream(connection, inbox)
             await self._imported(jetstream, instance)
             for service in ASKS:
-                await jetstream.declare(accounts.mirror_config(service, instance))
+                await jetstream.declare(accounts.mirror_config(service, instance, replicas=self._replicas))
         finally:
             await _left(connection)
         log.info("downstream_ready", instance=instance)
@@ -242,7 +245,8 @@ def main() -> None:
     """``python -m libs.runtime.keeper``: where the servers are one's own, beside the services."""
     settings = Settings.from_env(os.environ)
     logs.configure(KEEPER, settings.log_level)
-    keeper = Keeper(ForeignBus(settings.nats_url, BusKey.kept_in(settings.bus_key)))
+    bus = ForeignBus(settings.nats_url, BusKey.kept_in(settings.bus_key))
+    keeper = Keeper(bus, replicas=settings.stream_replicas)
     asyncio.run(_serve(keeper))
 
 

@@ -10,6 +10,7 @@ from libs.records.numbered import FORGETS
 from libs.runtime.bus_key import BusKey
 from libs.runtime.erp import REFERRING
 from libs.runtime.installation import SERVICES
+from libs.runtime.keeper import as_user
 from libs.runtime.service import subject_name
 from services.crm.monitor import SOURCES
 
@@ -60,3 +61,18 @@ def test_passwords_follow_from_the_key_and_differ(tmp_path) -> None:
     assert (tmp_path / "a" / "users.key").stat().st_mode & 0o777 == 0o600
     assert key.password("pos") == BusKey.kept_in(tmp_path / "a" / "users.key").password("pos")
     assert len({key.password("pos"), key.password("i1"), key.password("i11"), other.password("pos")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("nats://theke:secret@127.0.0.1:4222", "nats://i1:p@127.0.0.1:4222"),
+        ("tls://bus.example:4222", "tls://i1:p@bus.example:4222"),
+        ("nats://a:b@one:4222,nats://a:b@two:4222", "nats://i1:p@one:4222,nats://i1:p@two:4222"),
+        ("nats://a:b@[::1]:4222", "nats://i1:p@[::1]:4222"),
+    ],
+)
+def test_the_same_servers_are_shown_to_somebody_else_without_ones_own_password(url: str, expected: str) -> None:
+    assert as_user(url, "i1", "p") == expected
+    assert "secret" not in as_user(url, "", "")
+    assert "@" not in as_user(url, "", "")
