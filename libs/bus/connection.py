@@ -50,10 +50,10 @@ class Connection(NatsClient):
         self._error_logged_at = 0.0
         self.refused = 0
 
-    async def open(self, url: str) -> None:
-        """Connects, trying for ``CONNECT_WITHIN_S``. Raises unavailable/bus_unreachable."""
+    async def open(self, url: str, within: float) -> None:
+        """Connects, trying for ``within`` seconds. Raises unavailable/bus_unreachable."""
         try:
-            async with asyncio.timeout(limits.CONNECT_WITHIN_S):
+            async with asyncio.timeout(within):
                 await self.connect(
                     url.split(","),
                     name=self.name,
@@ -206,11 +206,12 @@ def _next_attempt(servers: list[NatsServer], _info: dict[str, Any]) -> tuple[Nat
     return server, random.uniform(limits.RECONNECT_WAIT_MIN_S, limits.RECONNECT_WAIT_MAX_S)  # noqa: S311
 
 
-async def connect(url: str, *, name: str) -> Connection:
+async def connect(url: str, *, name: str, within: float | None = None) -> Connection:
     """A connection to ``nats://user:password@host:port``, or to one of several of a cluster with commas between them;
     ``name`` shows in the server's monitoring.
 
-    Raises unavailable/bus_unreachable if no server answers within ``CONNECT_WITHIN_S``; afterwards it reconnects for ever."""
+    Raises unavailable/bus_unreachable if no server answers within ``within`` seconds (``CONNECT_WITHIN_S``); afterwards it reconnects
+    for ever."""
     connection = Connection(name)
-    await connection.open(url)
+    await connection.open(url, limits.CONNECT_WITHIN_S if within is None else within)
     return connection

@@ -283,6 +283,11 @@ class EmbeddedNats(EmbeddedServer):
     _stuck = False
     _read_to = 0
 
+    def __init__(self, directory: Path, key_file: Path | None = None) -> None:
+        """``key_file``: what passwords are made from, unless it lies with the server's data."""
+        super().__init__(directory)
+        self._key_file = key_file
+
     def is_outdated(self) -> bool:
         """A stream that could not be written because the disk was full stays so until the server is started again."""
         return self._stuck
@@ -301,11 +306,6 @@ class EmbeddedNats(EmbeddedServer):
         with self._log_file.open("rb") as file:
             file.seek(begin)
             return NATS_WRITE_FAILED in file.read(size - begin)
-
-    def __init__(self, directory: Path, key_file: Path | None = None) -> None:
-        """``key_file``: what passwords are made from, unless it lies with the server's data."""
-        super().__init__(directory)
-        self._key_file = key_file
 
     @property
     def url(self) -> str:

@@ -45,6 +45,7 @@ PAUSE_S: Final = 0.5  # after a failure; doubles up to LOOK_EVERY_S
 ASK_WITHIN_S: Final = 5.0
 ADMIT_TRIES: Final = 10
 ADMIT_PAUSE_S: Final = 0.1
+ADMITTED_WITHIN_S: Final = 2.0  # a server that was told of an account lets its users in at once
 CLOSE_WITHIN_S: Final = 0.5
 
 NAME_SHOWN_CHARS: Final = 50
@@ -208,7 +209,8 @@ class Keeper:
             self.mirrored |= {instance}
 
     async def _mirror(self, instance: int) -> None:
-        connection = await self._admitted(instance)
+        url = self._bus.url_of(accounts.keeper(instance).name)
+        connection = await connect(url, name=KEEPER, within=ADMITTED_WITHIN_S)
         try:
             inbox = Inbox(connection)
             await inbox.open()
@@ -219,10 +221,6 @@ class Keeper:
         finally:
             await _left(connection)
         log.info("downstream_ready", instance=instance)
-
-    async def _admitted(self, instance: int) -> Connection:
-        url = self._bus.url_of(accounts.keeper(instance).name)
-        return await connect(url, name=KEEPER)
 
     async def _imported(self, jetstream: JetStream, instance: int) -> None:
         """Waits until the account reaches the log's streams. A server that is told of a new account while it runs takes it in at once, but

@@ -7,11 +7,14 @@ import json
 from typing import Any
 
 import nats
+import pytest
 from nats.aio.client import Client as NatsClient
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from libs.bus import accounts
+from libs.bus import accounts, subjects
+from libs.bus.streams import KeptStreams
 from libs.contracts.asks import ASKS
+from libs.domain.errors import DomainError
 from libs.runtime.publishing import is_published, render
 from tests.house import Inn, Theke, Till, item
 from tests.integration.downstream.conftest import Login
@@ -124,3 +127,20 @@ async def test_the_keeper_makes_again_what_was_lost(theke: Theke, neighbour: Inn
     expected = await logged(theke, "pos", neighbour.instance)
     found = await read(await login(neighbour.instance), "pos", until=expected[-1]["position"])
     assert [sequence for sequence, _ in found] == [event["position"] for event in expected]
+
+
+async def test_services_have_streams_made_for_logs_that_there_are_and_for_no_others(theke: Theke, subscribed: Inn) -> None:
+    streams = KeptStreams(theke.hosts["pos"].connection)
+    await streams.open()
+    end = await streams.declared("pos", subscribed.instance)
+    row = (await theke.hosts["pos"].log.read_rows(subscribed.instance, end.last - 1, 1))[0]
+    assert (row["position"], str(row["id"])) == (end.last, end.id)
+    for service, instance in (("pos", 999_999), ("nobody", subscribed.instance), ("pos.x", subscribed.instance), ("*", 0)):
+        with pytest.raises(DomainError) as refused:
+            await streams.declared(service, instance)
+        assert refused.value.reason == "instance_not_found"
+    await streams.close()
+    watching = await nats.connect(theke.settings.nats_url)
+    names = {stream.config.name for stream in await watching.jetstream().streams_info()}
+    await watching.close()
+    assert names <= {subjects.log_stream(service, instance) for service in ASKS for instance in range(10_000)}
