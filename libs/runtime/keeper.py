@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 15.0
 PAUSE_S: Final = 0.5  # after a failure; doubles up to LOOK_EVERY_S
+SAID_AFTER_FAILURES: Final = 3
 ASK_WITHIN_S: Final = 5.0
 ADMIT_TRIES: Final = 10
 ADMIT_PAUSE_S: Final = 0.1
@@ -98,7 +99,7 @@ class Keeper:
         self.mirrored: frozenset[int] = frozenset()
         self._era = 0
         self._wake = asyncio.Event()
-        self._failing = ""
+        self._failures = 0
         self._services: Services
         self._streams: OwnStreams
 
@@ -156,9 +157,9 @@ class Keeper:
             self._wake.clear()
             try:
                 await self.look()
-                self._failing, pause = "", LOOK_EVERY_S
+                self._failures, pause = 0, LOOK_EVERY_S
             except Exception as error:  # whatever it is, tills go on, and so does the next look
-                pause = min(pause * 2, LOOK_EVERY_S) if self._failing else PAUSE_S
+                pause = min(pause * 2, LOOK_EVERY_S) if self._failures else PAUSE_S
                 self._fails(error)
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
@@ -166,11 +167,10 @@ class Keeper:
                 continue
 
     def _fails(self, error: Exception) -> None:
-        """Said once, not every second."""
-        said = str(error) or repr(error)
-        if said != self._failing:
-            log.warning("keeper_waits", error=said)
-            self._failing = said
+        """Said once, and not when a start or a new instance takes its moment."""
+        self._failures += 1
+        if self._failures == SAID_AFTER_FAILURES:
+            log.warning("keeper_waits", error=str(error) or repr(error))
 
     async def _stream(self, request: Request) -> bytes:
         """Where the stream of a log ends, as a relay asks. Raises ``not_found`` for a log that there cannot be."""
@@ -226,8 +226,8 @@ class Keeper:
         """Waits until the account reaches the log's streams. A server that is told of a new account while it runs takes it in at once, but
         what the account imports only when it is told once more. Raises ``unavailable``."""
         for _ in range(ADMIT_TRIES):
-            reached = [await jetstream.reaches(accounts.origin_info(service, instance)) for service in ASKS]
-            if all(reached):
+            needed = ("$JS.API.STREAM.NAMES", *(accounts.origin_info(service, instance) for service in ASKS))
+            if all([await jetstream.reaches(subject) for subject in needed]):
                 return
             await self._bus.admit(sorted(self._instances))
             await asyncio.sleep(ADMIT_PAUSE_S)
