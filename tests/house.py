@@ -29,6 +29,8 @@ from libs.domain.records import RecordType
 from libs.runtime.asking import Services, connected
 from libs.runtime.config import Settings
 from libs.runtime.databases import create_database, drop_database, on_database
+from libs.runtime.embedded import EmbeddedNats
+from libs.runtime.keeper import Keeper
 from libs.runtime.provision import Provisioning, create_instance
 from libs.runtime.service import Host
 from services.auth.service import SERVICE as AUTH
@@ -41,6 +43,7 @@ from tests.contract import fits
 
 ENVELOPE: Final = ["data", "isSuccess", "message", "errors"]
 ANSWER_WITHIN_S: Final = 30.0
+MIRRORED_WITHIN_S: Final = 60.0
 BODY: Final = msgspec.json.Encoder(decimal_format="number")
 
 MENU: Final = {"Cola": ("3.50", 0), "Pils": ("4.20", 0), "Schnitzel": ("17.90", 1), "Salat": ("5.80", 1), "Spende": ("1.00", 2)}
@@ -49,10 +52,32 @@ EXTRAS: Final = {
 }
 
 
-class Theke:
-    """Every service as a host, and gateways in front of them; databases are new, streams are empty."""
+class SomeMirrored(Keeper):
+    """Most tests have an instance of their own; only those that are downstream of one want its account."""
 
-    def __init__(self, postgres_dsn: str, nats_url: str) -> None:
+    def __init__(self, nats_: EmbeddedNats) -> None:
+        super().__init__(nats_)
+        self._chosen: frozenset[int] = frozenset()
+
+    async def wanted(self) -> frozenset[int]:
+        return self._chosen
+
+    async def mirror(self, instance: int) -> None:
+        """Returns when the instance's mirrors are there."""
+        self._chosen |= {instance}
+        self._wake.set()
+        async with asyncio.timeout(MIRRORED_WITHIN_S):
+            while instance not in self.mirrored:  # noqa: ASYNC110 - nothing else waits for it
+                await asyncio.sleep(0.02)
+
+
+class Theke:
+    """Every service as a host, and gateways in front of them; databases are new, streams are empty. With a NATS of ours every process
+    meets it as its own user, as it does in an installation."""
+
+    def __init__(self, postgres_dsn: str, nats_url: str, nats_: EmbeddedNats | None = None) -> None:
+        self.nats = nats_
+        self.keeper = SomeMirrored(nats_) if nats_ is not None else None
         self.log_dsn = on_database(postgres_dsn, "house_log")
         self.read_dsn = on_database(postgres_dsn, "house_read")
         self.settings = Settings(postgres_dsn=postgres_dsn, nats_url=nats_url, demo=True, log_level="warning", rate_limit=0)
@@ -60,27 +85,50 @@ class Theke:
         self.gateways: list[Gateway] = []
         self.services: Services
         self._connection: Connection
+        self._keeping: asyncio.Task[None] | None = None
         self._inns = 0
 
     async def start(self) -> None:
         await self._clear()
+        if self.keeper is not None:
+            self._keeping = asyncio.create_task(self.keeper.run())
         for service in (AUTH, INVENTORY, CRM, BILLING, POS):
-            host = self.hosts[service.name] = Host(service, self.settings, log_dsn=self.log_dsn, read_dsn=self.read_dsn)
+            host = self.hosts[service.name] = Host(service, self._settings_of(service.name), log_dsn=self.log_dsn, read_dsn=self.read_dsn)
             await host.start()
         self._connection, self.services = await connected(self.settings.nats_url, "house")
         await self.another_gateway()
 
     async def stop(self) -> None:
+        """Nobody may have wanted anything of the bus that its user may not."""
+        members = [*self.hosts.values(), *self.gateways]
+        assert [member.connection.refused for member in members] == [0] * len(members)
         await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
         await self._connection.close()
         for host in reversed(self.hosts.values()):
             await host.stop()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+
+    def _settings_of(self, name: str) -> Settings:
+        if self.nats is None:
+            return self.settings
+        return msgspec.structs.replace(self.settings, nats_url=self.nats.url_of(name), streams_kept=True)
 
     async def another_gateway(self, settings: Settings | None = None, clock: Clock | None = None) -> Gateway:
-        gateway = Gateway(settings or self.settings, port=0, blobs_dsn=self.log_dsn, clock=clock)
+        gateway = Gateway(settings or self._settings_of("gateway"), port=0, blobs_dsn=self.log_dsn, clock=clock)
         await gateway.start()
         self.gateways.append(gateway)
         return gateway
+
+    async def restart_nats(self) -> None:
+        """kill -9 and another start, at the same address; services and subscribers come back by themselves."""
+        assert self.nats is not None, "the bus is not ours"
+        self.nats.kill()
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while self.nats.is_alive():  # noqa: ASYNC110 - nothing tells of a process's end
+                await asyncio.sleep(0.01)
+        await self.nats.start()
 
     @property
     def url(self) -> str:

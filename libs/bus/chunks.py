@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from libs.bus import envelope, limits
+from libs.bus import envelope, limits, subjects
 from libs.bus.connection import Connection
 from libs.bus.envelope import Part, ReplyEnvelope
 from libs.domain.errors import DomainError, Kind, unavailable
@@ -44,7 +44,7 @@ class Incoming:
         if self.ended:
             return
         item = outcome if isinstance(outcome, DomainError) else self._take(outcome)
-        self._writer = reply or self._writer
+        self._writer = reply if subjects.is_inbox(reply) else self._writer
         self.ended = not isinstance(item, bytes)
         self._waiting.append(item)
         self._something.set()

@@ -17,7 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client as NatsClient
@@ -30,12 +30,14 @@ from libs.domain.errors import DomainError, Kind, unavailable
 
 log = structlog.get_logger("bus")
 
+REFUSED: Final = "permissions violation"
 Deliver = Callable[[str, str, bytes, bytes], None]
 """Takes subject, reply subject (or ``""``), payload and header block (or ``b""``)."""
 
 
 class Connection(NatsClient):
-    """Made by ``connect``. ``closed`` is set when nats-py gave up for good; a process whose connection is closed should end."""
+    """Made by ``connect``. ``closed`` is set when nats-py gave up for good; a process whose connection is closed should end.
+    ``refused``: how often it wanted to say or hear what its user may not."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -46,11 +48,12 @@ class Connection(NatsClient):
         self._kick: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._kick.set_result(None)
         self._error_logged_at = 0.0
+        self.refused = 0
 
-    async def open(self, url: str) -> None:
-        """Connects, trying for ``CONNECT_WITHIN_S``. Raises unavailable/bus_unreachable."""
+    async def open(self, url: str, within: float) -> None:
+        """Connects, trying for ``within`` seconds. Raises unavailable/bus_unreachable."""
         try:
-            async with asyncio.timeout(limits.CONNECT_WITHIN_S):
+            async with asyncio.timeout(within):
                 await self.connect(
                     url.split(","),
                     name=self.name,
@@ -187,6 +190,8 @@ class Connection(NatsClient):
         log.info("bus_closed", connection=self.name, error=repr(self.last_error) if self.last_error else None)
 
     async def _on_error(self, problem: Exception) -> None:
+        if REFUSED in str(problem).lower():
+            self.refused += 1
         now = time.monotonic()
         if now - self._error_logged_at >= limits.ERROR_LOG_EVERY_S:
             self._error_logged_at = now
@@ -201,11 +206,12 @@ def _next_attempt(servers: list[NatsServer], _info: dict[str, Any]) -> tuple[Nat
     return server, random.uniform(limits.RECONNECT_WAIT_MIN_S, limits.RECONNECT_WAIT_MAX_S)  # noqa: S311
 
 
-async def connect(url: str, *, name: str) -> Connection:
+async def connect(url: str, *, name: str, within: float | None = None) -> Connection:
     """A connection to ``nats://user:password@host:port``, or to one of several of a cluster with commas between them;
     ``name`` shows in the server's monitoring.
 
-    Raises unavailable/bus_unreachable if no server answers within ``CONNECT_WITHIN_S``; afterwards it reconnects for ever."""
+    Raises unavailable/bus_unreachable if no server answers within ``within`` seconds (``CONNECT_WITHIN_S``); afterwards it reconnects
+    for ever."""
     connection = Connection(name)
-    await connection.open(url)
+    await connection.open(url, limits.CONNECT_WITHIN_S if within is None else within)
     return connection

@@ -1,19 +1,26 @@
-"""Where answers arrive: one wildcard subscription for all of them, not one each."""
+"""Where answers arrive: one wildcard subscription for all of them, not one each.
+
+Every reply subject is a secret of its own between who asks and who is asked: nobody else can hear it (each user may listen below its own
+name only), and whoever was asked once cannot answer in another's place.
+"""
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections.abc import Callable
+from typing import Final
 
 from nats.aio.subscription import Subscription
 
-from libs.bus import limits
+from libs.bus import limits, subjects
 from libs.bus.connection import Connection
 from libs.domain.errors import DomainError, unavailable
 
 Arrive = Callable[[bytes | DomainError, str], None]
 """Takes a payload and its reply subject, or the error that stands for it: no_responders, connection_lost."""
+
+PREFIX_BYTES: Final = 8
+SECRET_BYTES: Final = 8
 
 _NO_RESPONDERS = b"NATS/1.0 503"
 
@@ -23,8 +30,7 @@ class Inbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._prefix = f"_INBOX.{secrets.token_hex(11)}."
-        self._numbers = itertools.count(1)
+        self._prefix = subjects.inbox(connection.name, secrets.token_hex(PREFIX_BYTES))
         self._expected: dict[str, Arrive] = {}
         self._subscription: Subscription | None = None
 
@@ -42,7 +48,7 @@ class Inbox:
 
     def expect(self, arrive: Arrive) -> str:
         """A fresh reply subject; everything that comes to it goes to ``arrive`` until ``forget``."""
-        subject = f"{self._prefix}{next(self._numbers)}"
+        subject = self._prefix + secrets.token_hex(SECRET_BYTES)
         self._expected[subject] = arrive
         return subject
 

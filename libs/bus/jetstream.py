@@ -19,8 +19,6 @@ STREAM_NAME_IN_USE: Final = 10058
 NO_MESSAGE_FOUND: Final = 10037
 WRONG_LAST_SEQUENCE: Final = 10071
 
-_DAY_NS: Final = 24 * 60 * 60 * 1_000_000_000
-
 
 class ApiError(msgspec.Struct, frozen=True):
     code: int
@@ -79,7 +77,7 @@ def log_stream_config(service: str, instance: int, *, replicas: int = 1) -> dict
         "retention": "limits",
         "storage": "file",
         "discard": "old",
-        "max_age": limits.RELAY_STREAM_MAX_AGE_DAYS * _DAY_NS,
+        "max_age": limits.RELAY_STREAM_MAX_AGE_DAYS * limits.DAY_NS,
         "max_msgs": -1,
         "max_bytes": -1,
         "max_msgs_per_subject": -1,
@@ -123,7 +121,24 @@ class JetStream:
         answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", body, expected=(NO_MESSAGE_FOUND,))
         return None if answer.message is None else base64.b64decode(answer.message.data)
 
+    async def reaches(self, subject: str) -> bool:
+        """Whether there is anybody who answers a request of JetStream's API by this name."""
+        try:
+            await self._answer(subject, b"")
+        except DomainError as absence:
+            if absence.reason in ("no_responders", "jetstream_silent"):
+                return False
+            raise
+        return True
+
     async def _ask(self, subject: str, body: bytes, *, expected: Sequence[int]) -> _Answer:
+        answer = _answer_decoder.decode(await self._answer(subject, body))
+        if answer.error is not None and answer.error.err_code not in expected:
+            params: dict[str, Param] = {"code": answer.error.err_code, "description": answer.error.description}
+            raise DomainError(Kind.UNAVAILABLE, "jetstream_refused", params, retry_after_s=limits.RELAY_RETRY_PAUSE_MAX_S)
+        return answer
+
+    async def _answer(self, subject: str, body: bytes) -> bytes:
         future: asyncio.Future[bytes | DomainError] = asyncio.get_running_loop().create_future()
 
         def arrive(outcome: bytes | DomainError, _reply: str) -> None:
@@ -141,8 +156,4 @@ class JetStream:
             self._inbox.forget(reply)
         if isinstance(outcome, DomainError):
             raise outcome
-        answer = _answer_decoder.decode(outcome)
-        if answer.error is not None and answer.error.err_code not in expected:
-            params: dict[str, Param] = {"code": answer.error.err_code, "description": answer.error.description}
-            raise DomainError(Kind.UNAVAILABLE, "jetstream_refused", params, retry_after_s=limits.RELAY_RETRY_PAUSE_MAX_S)
-        return answer
+        return outcome

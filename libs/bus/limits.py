@@ -6,6 +6,7 @@ from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+DAY_NS: Final = 24 * 60 * 60 * 1_000_000_000
 
 # Sizes. The server counts headers towards its max_payload (1 MiB); half of it leaves room for every envelope.
 BODY_MAX_BYTES: Final = 512 * KIB  # one request body, one reply body, one chunk of a large reply
@@ -57,3 +58,9 @@ RELAY_HEADS_SEEN_MAX: Final = 1200  # five minutes of sweeps; how late a copy is
 RELAY_SOURCE_WITHIN_S: Final = 10.0
 RELAY_STREAM_MAX_AGE_DAYS: Final = 30
 JETSTREAM_API_WITHIN_S: Final = 2.0
+KEEPER_WITHIN_S: Final = 5.0
+
+# What downstream systems of one instance may take.
+DOWNSTREAM_CONNECTIONS_MAX: Final = 50
+DOWNSTREAM_SUBSCRIPTIONS_MAX: Final = 1_000
+DOWNSTREAM_CONSUMERS_MAX: Final = 200

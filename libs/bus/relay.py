@@ -25,7 +25,8 @@ import structlog
 from libs.bus import limits, subjects
 from libs.bus.connection import Connection
 from libs.bus.inbox import Inbox
-from libs.bus.jetstream import WRONG_LAST_SEQUENCE, JetStream, decode_ack, log_stream_config
+from libs.bus.jetstream import WRONG_LAST_SEQUENCE, JetStream, decode_ack
+from libs.bus.streams import KeptStreams, OwnStreams, Streams
 from libs.domain.errors import DomainError, Kind
 
 log = structlog.get_logger("bus.relay")
@@ -128,15 +129,16 @@ class _Copy:
 
 
 class Relay:
-    """Copies the logs of ``service`` as long as ``run`` runs. Any number of them may."""
+    """Copies the logs of ``service`` as long as ``run`` runs. Any number of them may. ``kept``: the keeper declares streams, because this
+    user of the bus may not."""
 
-    def __init__(self, connection: Connection, service: str, source: LogSource, *, replicas: int = 1) -> None:
+    def __init__(self, connection: Connection, service: str, source: LogSource, *, replicas: int = 1, kept: bool = False) -> None:
         self._connection = connection
         self._service = subjects.token(service)
         self._source = source
-        self._replicas = replicas
         self._inbox = Inbox(connection)
         self._jetstream = JetStream(connection, self._inbox)
+        self._streams: Streams = KeptStreams(connection) if kept else OwnStreams(self._jetstream, replicas)
         self._copies: dict[int, _Copy] = {}
         self._poked: set[int] = set()
         self._wake = asyncio.Event()
@@ -160,6 +162,7 @@ class Relay:
         """Works until cancelled."""
         loop = asyncio.get_running_loop()
         await self._inbox.open()
+        await self._streams.open()
         self._connection.when_lost(self._forget_positions)
         sweep_at = loop.time()
         try:
@@ -175,6 +178,7 @@ class Relay:
         finally:
             self._connection.no_longer_when_lost(self._forget_positions)
             await self._stop_copies()
+            await self._streams.close()
             await self._inbox.close()
 
     async def _rest(self, seconds: float) -> None:
@@ -296,8 +300,8 @@ class Relay:
 
     async def _survey(self, copy: _Copy) -> None:
         """Declares the stream and compares its end with the log: same length or shorter, and the same event there."""
-        config = log_stream_config(self._service, copy.instance, replicas=self._replicas)
-        last = (await self._jetstream.declare(config)).state.last_seq
+        found = await self._streams.declared(self._service, copy.instance)
+        last = found.last
         if last < copy.position:
             self.counts.regressions += 1
         copy.position = last
@@ -305,10 +309,8 @@ class Relay:
             end = await self._rows(copy, last - 1, 1)
             if not end:
                 await self._check_length(copy)
-            elif end[0].position == last:
-                message = await self._jetstream.message(copy.stream, last)
-                if message is not None and end[0].message_id.encode() not in message:
-                    raise _Halt(State.DIVERGED, message_id=end[0].message_id)
+            elif end[0].position == last and found.id not in ("", end[0].message_id):
+                raise _Halt(State.DIVERGED, message_id=end[0].message_id)
         copy.known = True
 
     async def _check_length(self, copy: _Copy) -> None:

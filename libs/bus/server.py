@@ -54,7 +54,8 @@ _INTERNAL: Final = DomainError(Kind.UNAVAILABLE, "internal")
 
 
 class ServerCounts(msgspec.Struct):
-    """Since the start of this server. ``expired``: dropped unread; ``repeated``: already being worked on; ``unsent``: answer not sent."""
+    """Since the start of this server. ``expired``: dropped unread; ``repeated``: already being worked on; ``unsent``: answer not sent;
+    ``misdirected``: dropped, because the answer was to go to something else than an inbox."""
 
     answered: int = 0
     refused: int = 0
@@ -64,6 +65,7 @@ class ServerCounts(msgspec.Struct):
     overloaded: int = 0
     cancelled: int = 0
     unsent: int = 0
+    misdirected: int = 0
 
 
 class _Lane:
@@ -165,6 +167,9 @@ class Server:
         return len(self._running)
 
     def _on_request(self, route: _Route, subject: str, reply: str, payload: bytes, _header: bytes) -> None:
+        if reply and not subjects.is_inbox(reply):  # who sent this may want the answer to arrive where it may not write itself
+            self.counts.misdirected += 1
+            return
         if reply in self._running:
             self.counts.repeated += 1
             return

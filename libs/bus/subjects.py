@@ -4,6 +4,7 @@
 ``evt.<service>.<i17>.<aggregate>.<event>``             events of the published language, ``int.…`` all other events
 ``live.<service>.<kind>``                               hints that may get lost: pokes, heartbeats
 ``ctl.<service>.cancel``                                a client gave a query up
+``_INBOX.<who asks>.<secret>.<secret>``                 one answer: only who asks hears it, only who was asked knows it
 """
 
 from __future__ import annotations
@@ -82,6 +83,20 @@ def live(service: str, kind: str) -> str:
 
 def cancel(service: str) -> str:
     return f"ctl.{token(service)}.cancel"
+
+
+def inboxes(owner: str) -> str:
+    """All answers to one who asks."""
+    return f"_INBOX.{token(owner)}.>"
+
+
+def inbox(owner: str, secret: str) -> str:
+    """What the answers to one process begin with."""
+    return f"_INBOX.{token(owner)}.{token(secret)}."
+
+
+def is_inbox(subject: str) -> bool:
+    return subject.startswith("_INBOX.")
 
 
 def log_stream(service: str, instance: int) -> str:

@@ -14,8 +14,8 @@ RELAY_NEXT: Final[Mapping[str, str]] = {
     "ahead": "the log is shorter than its copy: an older dump was restored, or its tail lost. Stop writing; `theke verify` names it",
     "diverged": "log and copy end in different events: one of them was replaced. `theke verify` names the row",
     "gap": "rows are missing in the log. `theke verify` names the first; restore it from a backup",
-    "failing": "JetStream or the log's database does not answer; the relay goes on by itself when they do. Look at NATS and its disk: "
-    "a NATS whose disk was full has to be restarted (an embedded one is, by itself)",
+    "failing": "JetStream, the keeper or the log's database does not answer; the relay goes on by itself when they do. Look at "
+    "NATS and its disk: a NATS whose disk was full has to be restarted (an embedded one is, by itself)",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.bus import accounts
 from libs.cli import erp_reference
 from libs.cli.endpoints import ROUTES_MODULE, expected, standing
 from libs.cli.metrics import metrics
@@ -46,12 +47,61 @@ def pages() -> dict[Path, str]:
         REFERENCE / "rights.md": rights(),
         REFERENCE / "erp.md": erp(),
         REFERENCE / "metrics.md": measured(),
+        REFERENCE / "bus.md": bus(),
+        PROJECT / "deploy" / "accounts.conf": deployed_accounts(),
     }
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+# --- the bus ------------------------------------------------------------------------------------------------------------------
+
+BUS: Final = """# Users of the bus
+
+{made}
+NATS lets each process do what is written here and nothing else. Declared in `libs/contracts/asks.py` and `libs/bus/accounts.py`; the
+embedded server, `deploy/accounts.conf` and `theke downstream config` are made from the same declarations.
+
+## Theke's own account
+
+The user `theke` may do everything in it: the supervisor, its keeper and the command line use it.
+
+{users}
+## An account per instance
+
+{instances}
+"""
+
+
+def bus() -> str:
+    rows = (
+        (f"`{user.name}`", _subjects(user.publish or ()), _subjects(user.subscribe or ()))
+        for user in accounts.users()
+        if user.publish is not None
+    )
+    inside = [accounts.reader(17), accounts.keeper(17)]
+    return BUS.format(
+        made=MADE,
+        users=_table(("user", "publishes", "hears"), rows),
+        instances=_table(
+            ("user of i17", "publishes", "hears"),
+            ((f"`{user.name}`", _subjects(user.publish or ()), _subjects(user.subscribe or ())) for user in inside),
+        ),
+    )
+
+
+def _subjects(subjects: Iterable[str]) -> str:
+    return ", ".join(f"`{subject}`" for subject in subjects)
+
+
+def deployed_accounts() -> str:
+    """Theke's account for a server in a container, where passwords are variables."""
+    own = accounts.main_account(lambda user: f"$password_{user}")
+    head = "# Made by `python -m libs.cli.docs` from libs/bus/accounts.py."
+    return f'{head}\ninclude "passwords.conf"\naccounts {{\n{own}  include "instances.conf"\n}}\n'
 
 
 # --- errors -------------------------------------------------------------------------------------------------------------------

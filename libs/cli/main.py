@@ -11,7 +11,21 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, events, exits, groups, instances, projections, records, restart, status, up, verify
+from libs.cli import (
+    applications,
+    downstream,
+    endpoints,
+    events,
+    exits,
+    groups,
+    instances,
+    projections,
+    records,
+    restart,
+    status,
+    up,
+    verify,
+)
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -25,6 +39,7 @@ first steps:
   theke events tail --follow    what happens, as it happens
   theke projections list        query tables: how far they are, what is held; rebuild them while tills sell
   theke instances create NAME   another business on this installation
+  theke downstream credentials INSTANCE   what a system that subscribes to its events logs in with
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file
@@ -45,6 +60,8 @@ settings (environment):
   THEKE_TLS_CERT=, THEKE_TLS_KEY=   PEM files: the gateway speaks TLS
   THEKE_OTLP_ENDPOINT=, THEKE_TRACE_SAMPLE=0.01   where spans for OpenTelemetry go, and of which share of requests
   THEKE_RATE_LIMIT=500          requests a second that one client may go on with; 0: no limit
+  THEKE_BUS_KEY=                file that passwords of NATS users are made from; default: beside the embedded server's data
+  THEKE_STREAMS_KEPT=0          1: a keeper declares streams for this process, whose user of the bus may not
   THEKE_LOG_LEVEL=info          debug, info, warning or error
 
 exit codes:
@@ -65,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, restart, verify, events, projections, instances, applications, groups, records, endpoints):
+    for module in (up, status, restart, verify, events, projections, instances, downstream, applications, groups, records, endpoints):
         module.add(subcommands)
     return whole
 

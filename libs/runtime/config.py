@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+KEY_FILE: Final = Path("nats") / "users.key"
 PROJECT: Final = Path(__file__).resolve().parents[2]
 POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
 NATS_SCHEMES: Final = ("nats", "tls")
@@ -34,7 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``stream_replicas``: servers of a NATS cluster that hold each stream. ``operations_port`` 0: a free one for every process.
     ``rate_limit``: requests a second that a client may go on with, 0: as many as it likes. ``passwords``: a directory with those of the
     services' database roles, where they do not follow from the owner's. ``tls_cert`` and ``tls_key``: the gateway speaks TLS.
-    ``otlp_endpoint``: where spans go, ``trace_sample``: of which share of requests."""
+    ``otlp_endpoint``: where spans go, ``trace_sample``: of which share of requests. ``bus_key_file``: what the
+    passwords of the bus's users are made from, unless it lies with the embedded server; ``streams_kept``: this process may not declare
+    streams, a keeper does."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -54,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     otlp_endpoint: str = ""
     trace_sample: float = 0.01
+    bus_key_file: Path | None = None
+    streams_kept: bool = False
+
+    @property
+    def bus_key(self) -> Path:
+        return self.bus_key_file or self.data / KEY_FILE
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -79,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             otlp_endpoint=_address("THEKE_OTLP_ENDPOINT", environ.get("THEKE_OTLP_ENDPOINT", ""), ("http", "https")),
             trace_sample=_share("THEKE_TRACE_SAMPLE", environ.get("THEKE_TRACE_SAMPLE") or "0.01"),
             rate_limit=_number("THEKE_RATE_LIMIT", environ.get("THEKE_RATE_LIMIT") or "500", RATE_LIMIT_MAX),
+            bus_key_file=_maybe_file("THEKE_BUS_KEY", environ.get("THEKE_BUS_KEY", "")),
+            streams_kept=_flag("THEKE_STREAMS_KEPT", environ.get("THEKE_STREAMS_KEPT") or "0"),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
@@ -109,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_TLS_KEY": str(self.tls_key or ""),
             "THEKE_OTLP_ENDPOINT": self.otlp_endpoint,
             "THEKE_TRACE_SAMPLE": f"{self.trace_sample:g}",
+            "THEKE_BUS_KEY": str(self.bus_key_file or ""),
+            "THEKE_STREAMS_KEPT": "1" if self.streams_kept else "0",
         }
 
 
@@ -166,6 +179,13 @@ def _directory(name: str, text: str) -> Path:
     path = Path(text).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise SettingInvalid(f"{name}={text}: a directory is allowed, this is a file")
+    return path
+
+
+def _maybe_file(name: str, text: str) -> Path | None:
+    path = Path(text).expanduser().absolute() if text else None
+    if path is not None and path.is_dir():
+        raise SettingInvalid(f"{name}={text}: a file is allowed, this is a directory")
     return path
 
 

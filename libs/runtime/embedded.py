@@ -23,14 +23,18 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 import structlog
 
+from libs.bus import accounts
 from libs.runtime import children
+from libs.runtime.bus_key import BusKey
 from libs.runtime.children import StartFailed
+from libs.runtime.config import KEY_FILE
 from libs.runtime.locks import FileLock, take_within
 from libs.runtime.places import Place, find_place
 
@@ -57,7 +61,7 @@ POSTGRES_SETTINGS: Final = {
 }
 POSTGRES_STOP: Final = ((signal.SIGINT, 1.2), (signal.SIGQUIT, 0.3))  # fast shutdown, then immediate
 
-NATS_USER: Final = "theke"
+ACCOUNTS_FILE: Final = "instances.conf"
 NATS_MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 NATS_WRITE_FAILED: Final = b"[ERR] JetStream failed to store a msg"
 NATS_LOG_LOOK_BYTES: Final = 64 * 1024
@@ -272,13 +276,18 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 class EmbeddedNats(EmbeddedServer):
-    """NATS with JetStream, loopback only, one user with a password."""
+    """NATS with JetStream, loopback only: a user per service, and an account for the downstream systems of each instance."""
 
     name = "nats"
     stop_steps = NATS_STOP
     death_signal = signal.SIGKILL  # what it holds is a copy of the logs
     _stuck = False
     _read_to = 0
+
+    def __init__(self, directory: Path, key_file: Path | None = None) -> None:
+        """``key_file``: what passwords are made from, unless it lies with the server's data."""
+        super().__init__(directory)
+        self._key_file = key_file
 
     def is_outdated(self) -> bool:
         """A stream that could not be written because the disk was full stays so until the server is started again."""
@@ -301,25 +310,57 @@ class EmbeddedNats(EmbeddedServer):
 
     @property
     def url(self) -> str:
-        return f"nats://{NATS_USER}:{self._password}@{LOOPBACK}:{self.port}"
+        """For whoever runs the installation: everything in Theke's own account."""
+        return self._url(accounts.OPERATOR, self._password)
+
+    def url_of(self, user: str) -> str:
+        """For a service, or for a user of an instance's account."""
+        return self._url(user, self._key.password(user))
+
+    def _url(self, user: str, password: str) -> str:
+        return f"nats://{user}:{password}@{LOOPBACK}:{self.port}"
+
+    async def admit(self, instances: Sequence[int]) -> None:
+        """Let there be accounts for these instances, now and after every start. Without a server it is for the next start."""
+        _write_private(self._instances_file, json.dumps(sorted(instances)))
+        self._write_accounts()
+        if self._child is not None and await self._answers():  # before it answers, the signal would end it
+            self._child.send_signal(signal.SIGHUP)
+
+    @cached_property
+    def _key(self) -> BusKey:
+        return BusKey.kept_in(self._key_file or self.place.data / KEY_FILE.name)
+
+    @property
+    def _instances_file(self) -> Path:
+        return self.place.data / "instances.json"
+
+    def _write_accounts(self) -> None:
+        known = json.loads(self._instances_file.read_text()) if self._instances_file.exists() else []
+        _write_private(self.place.data / ACCOUNTS_FILE, accounts.instance_accounts(self._quoted_password, known))
+
+    def _quoted_password(self, user: str) -> str:
+        return json.dumps(self._password if user == accounts.OPERATOR else self._key.password(user))
 
     def _find_place(self) -> Place:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Place(self.directory.resolve(), nats_program().parent)
 
     async def _prepare(self, lock: FileLock) -> None:
-        """Nothing is left to do: JetStream repairs its store by itself."""
+        """JetStream repairs its store by itself. Copies that an older version kept in the global account are made anew in Theke's."""
+        shutil.rmtree(self.place.data / "jetstream" / "jetstream" / "$G", ignore_errors=True)
         self._stuck, self._read_to = False, self._log_file.stat().st_size if self._log_file.exists() else 0
 
     def _command(self) -> list[str]:
         configuration = self.place.data / "nats.conf"
+        self._write_accounts()
         _write_private(
             configuration,
             f"server_name: theke\n"
             f'listen: "{LOOPBACK}:{self.port}"\n'
             f"max_payload: {NATS_MAX_PAYLOAD_BYTES}\n"
             f"jetstream {{ store_dir: {json.dumps(str(self.place.data / 'jetstream'))} }}\n"
-            f'authorization {{ user: "{NATS_USER}", password: "{self._password}" }}\n',
+            f"accounts {{\n{accounts.main_account(self._quoted_password)}  include {json.dumps(ACCOUNTS_FILE)}\n}}\n",
         )
         return [str(self.place.programs / "nats-server"), "-c", str(configuration)]
 
@@ -334,7 +375,7 @@ class EmbeddedNats(EmbeddedServer):
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         try:
             await reader.readuntil(b"\r\n")
-            hello = {"user": NATS_USER, "pass": self._password, "verbose": False, "pedantic": False, "name": "theke-probe"}
+            hello = {"user": accounts.OPERATOR, "pass": self._password, "verbose": False, "pedantic": False, "name": "theke-probe"}
             writer.write(b"CONNECT " + json.dumps(hello).encode() + b"\r\nPING\r\n")
             await writer.drain()
             return (await reader.readuntil(b"\r\n")) == b"PONG\r\n"

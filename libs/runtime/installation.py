@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Final
 
 from libs.runtime import endpoints
+from libs.runtime.bus_key import BusKey
 from libs.runtime.config import GATEWAY, PROJECT, SERVICES, SettingInvalid, Settings
 from libs.runtime.databases import ensure_databases
 from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
 from libs.runtime.endpoints import Child, Endpoints
+from libs.runtime.keeper import ForeignBus, Keeper
 from libs.runtime.locks import take_within
 from libs.runtime.program import Program
 from libs.runtime.roles import Roles
@@ -37,7 +39,7 @@ class Installation:
         self.settings = settings
         self._command = command
         self._postgres = None if settings.postgres_dsn else EmbeddedPostgres(settings.data / "postgres")
-        self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats")
+        self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats", settings.bus_key_file)
         self._endpoints: Endpoints | None = None
         self._one_role = "not looked at yet"
 
@@ -73,12 +75,22 @@ class Installation:
                 endpoints.remove(self.settings.data)
 
     def _stages(self) -> list[Stage]:
-        servers = [Stage([server]) for server in (self._postgres, self._nats) if server]
+        servers = [Stage([self._postgres])] if self._postgres else []
+        if self._nats:
+            servers.append(Stage([self._nats], beside=Keeper(self._nats).run))
+        services = [program for name in SERVICES for program in self._programs(name)]
         return [
             *servers,
-            Stage([program for name in SERVICES for program in self._programs(name)], prepare=self._ensure_databases),
+            Stage(services, prepare=self._ensure_databases, beside=self._keep_elsewhere()),
             Stage(self._programs(GATEWAY, stop_patience=GATEWAY_STOP_PATIENCE_S)),
         ]
+
+    def _keep_elsewhere(self) -> Callable[[], Coroutine[None, None, None]] | None:
+        """On a server of one's own mirrors are kept once it was told of the accounts, for which a key was made."""
+        if self._nats is not None or not self.settings.bus_key.exists():
+            return None
+        bus = ForeignBus(self.settings.nats_url, BusKey.kept_in(self.settings.bus_key))
+        return Keeper(bus, replicas=self.settings.stream_replicas).run
 
     def _programs(self, name: str, **options: float) -> list[Program]:
         """All replicas of a service: ``pos``, ``pos-2`` …"""
@@ -87,10 +99,16 @@ class Installation:
 
     def environ(self, name: str) -> Mapping[str, str]:
         """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use, with its own role in
-        the databases. ``name``: of a service, or the gateway."""
-        addresses = {"THEKE_POSTGRES_DSN": self._dsn_of(name), "THEKE_NATS_URL": self.nats_url}
+        the databases and its own user of the bus. ``name``: of a service, or the gateway."""
+        addresses = {"THEKE_POSTGRES_DSN": self._dsn_of(name), **self._bus_of(name)}
         own = {"THEKE_OPERATIONS_PORT": "0", "THEKE_ROLE_PASSWORDS": ""}  # each another port: they are on one machine
         return {**MEMORY, **os.environ, **self.settings.environ(), **addresses, **own}
+
+    def _bus_of(self, name: str) -> Mapping[str, str]:
+        """Where the server is not ours, everybody is whoever the address says."""
+        if self._nats is None or not self._nats.port:
+            return {"THEKE_NATS_URL": self.nats_url}
+        return {"THEKE_NATS_URL": self._nats.url_of(name), "THEKE_STREAMS_KEPT": "1"}
 
     def _dsn_of(self, name: str) -> str:
         if self._one_role or not self.postgres_dsn:

@@ -140,7 +140,8 @@ class Host:
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
         self.server = Server(self.connection, name, begun=self._follow)
-        self.relay = Relay(self.connection, name, PublishedLog(name, self.log), replicas=self.settings.stream_replicas)
+        published, replicas = PublishedLog(name, self.log), self.settings.stream_replicas
+        self.relay = Relay(self.connection, name, published, replicas=replicas, kept=self.settings.streams_kept)
         self.batcher.start()
         self.projector.start()
         await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -51,10 +51,12 @@ class Unit(Protocol):
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """Units that start together, after ``prepare`` and after all earlier stages, and stop before them."""
+    """Units that start together, after ``prepare`` and after all earlier stages, and stop before them. ``beside`` works from their first
+    start on, until everything is told to stop."""
 
     units: Sequence[Unit]
     prepare: Callable[[], Awaitable[None]] | None = None
+    beside: Callable[[], Coroutine[None, None, None]] | None = None
 
 
 def backoff(failures: int) -> float:
@@ -111,6 +113,8 @@ class Supervisor:
                     await stage.prepare()
                 await self._start_together(stage.units)
                 keepers += [asyncio.create_task(self._keep(unit)) for unit in stage.units]
+                if stage.beside:
+                    keepers.append(asyncio.create_task(stage.beside()))
             self._ready = True
             self._publish()
             if on_ready:

@@ -13,26 +13,24 @@ from tests.house import Inn, Theke, Till
 
 
 @pytest.fixture(scope="session")
-async def house_nats_url(session_directory: Path) -> AsyncIterator[str]:
-    """A bus of its own: on a shared one, services that other tests start would answer too."""
+async def theke(postgres_dsn: str, session_directory: Path) -> AsyncIterator[Theke]:
+    """On a bus of its own: on a shared one, services that other tests start would answer too."""
     if CONTAINERS:
         from testcontainers.nats import NatsContainer
 
         with NatsContainer("nats:2.15", jetstream=True) as container:
-            yield container.nats_uri()
+            house = Theke(postgres_dsn, container.nats_uri())
+            await house.start()
+            yield house
+            await house.stop()
         return
     server = EmbeddedNats(session_directory / "house-nats")
     await server.start()
-    yield server.url
-    await server.stop()
-
-
-@pytest.fixture(scope="session")
-async def theke(postgres_dsn: str, house_nats_url: str) -> AsyncIterator[Theke]:
-    house = Theke(postgres_dsn, house_nats_url)
+    house = Theke(postgres_dsn, server.url, server)
     await house.start()
     yield house
     await house.stop()
+    await server.stop()
 
 
 @pytest.fixture

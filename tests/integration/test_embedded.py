@@ -147,7 +147,9 @@ async def test_passwords_are_asked_for_and_lie_in_private_files(state_directory:
     postgres, bus = EmbeddedPostgres(state_directory / "postgres"), EmbeddedNats(state_directory / "nats")
     await postgres.start()
     await bus.start()
-    for file in (postgres.place.data / "password", bus.place.data / "password", bus.place.data / "nats.conf"):
+    await bus.admit([1])
+    of_the_bus = (bus.place.data / name for name in ("password", "users.key", "nats.conf", "instances.conf", "instances.json"))
+    for file in (postgres.place.data / "password", *of_the_bus):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(f"postgres://theke:guessed@127.0.0.1:{postgres.port}/postgres")

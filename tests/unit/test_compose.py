@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from libs.bus import accounts
+from libs.runtime.bus_key import BusKey
 from libs.runtime.config import SERVICES
 from libs.runtime.embedded import NATS_MAX_PAYLOAD_BYTES, nats_program
 from libs.runtime.installation import GATEWAY
@@ -70,6 +74,15 @@ def test_whatever_a_service_refers_to_is_declared(compose: dict[str, Any]) -> No
         assert set(service.get("depends_on", ())) <= set(compose["services"]), name
 
 
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """What deploy/make-secrets makes."""
+    script = tmp_path / "make-secrets"
+    script.write_bytes((PROJECT / "deploy" / "make-secrets").read_bytes())
+    subprocess.run(["/bin/sh", str(script)], check=True, capture_output=True)
+    return tmp_path / "secrets"
+
+
 def test_the_secrets_it_names_are_those_the_script_makes_and_git_ignores(compose: dict[str, Any], tmp_path: Path) -> None:
     script = tmp_path / "make-secrets"
     script.write_bytes((PROJECT / "deploy" / "make-secrets").read_bytes())
@@ -84,26 +97,52 @@ def test_the_secrets_it_names_are_those_the_script_makes_and_git_ignores(compose
     assert "secrets/" in (PROJECT / "deploy" / ".gitignore").read_text().splitlines()
 
 
-def test_nats_takes_its_configuration(tmp_path: Path) -> None:
-    configuration = (PROJECT / "deploy" / "nats.conf").read_text()
-    (tmp_path / "nats.conf").write_text(configuration)
-    (tmp_path / "authorization.conf").write_text('authorization { user: "theke", password: "x" }\n')
-    tried = subprocess.run([str(nats_program()), "-t", "-c", str(tmp_path / "nats.conf")], capture_output=True, text=True, check=False)
+def test_nats_takes_its_configuration_and_everybody_may_log_in_with_their_own_password(made: Path, compose: dict[str, Any]) -> None:
+    for config in compose["configs"].values():
+        shutil.copy(PROJECT / config["file"], made)
+    configuration = (made / "nats.conf").read_text()
+    tried = subprocess.run([str(nats_program()), "-t", "-c", str(made / "nats.conf")], capture_output=True, text=True, check=False)
     assert tried.returncode == 0, tried.stderr
     assert f"max_payload: {NATS_MAX_PAYLOAD_BYTES}\n" in configuration
+    passwords = dict(line.split(": ") for line in (made / "passwords.conf").read_text().splitlines())
+    assert passwords == {f"password_{user.name}": json.dumps((made / f"nats_{user.name}").read_text()) for user in accounts.users()}
+    assert len(set(passwords.values())) == len(passwords)
 
 
-def test_the_entrypoint_puts_addresses_together(tmp_path: Path) -> None:
+def test_every_process_gets_its_own_password_of_the_bus_and_no_other(compose: dict[str, Any]) -> None:
+    for name in (*SERVICES, GATEWAY):
+        service = compose["services"][name]
+        assert service["environment"]["THEKE_NATS_USER"] == name
+        assert {"source": f"nats_{name}", "target": "nats_password"} in service["secrets"]
+        assert [one["source"] for one in service["secrets"] if one["source"].startswith("nats")] == [f"nats_{name}"]
+    assert all(compose["services"][name]["environment"]["THEKE_STREAMS_KEPT"] == "1" for name in SERVICES)
+    keys = [name for name, service in compose["services"].items() if "bus_key" in service.get("secrets", ())]
+    assert keys == ["keeper"]
+
+
+def test_nats_takes_the_accounts_that_the_command_line_prints(made: Path, compose: dict[str, Any]) -> None:
+    for config in compose["configs"].values():
+        shutil.copy(PROJECT / config["file"], made)
+    key = BusKey.kept_in(made / "bus_key")
+    (made / "instances.conf").write_text(accounts.instance_accounts(lambda user: json.dumps(key.password(user)), [1, 2, 17]))
+    tried = subprocess.run([str(nats_program()), "-t", "-c", str(made / "nats.conf")], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+
+
+@pytest.mark.parametrize("user", ["", "pos"])
+def test_the_entrypoint_puts_addresses_together(tmp_path: Path, user: str) -> None:
     (tmp_path / "postgres_password").write_text("p1")
-    (tmp_path / "nats_password").write_text("p2")
+    if user:
+        (tmp_path / "nats_password").write_text("p2")
     text = (PROJECT / "deploy" / "entrypoint").read_text()
     script = tmp_path / "entrypoint"
     script.write_text(text.replace("/run/secrets", str(tmp_path)))
-    program = "import os; print(os.environ['THEKE_POSTGRES_DSN'], os.environ['THEKE_NATS_URL'])"
-    ran = subprocess.run(["/bin/sh", str(script), sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["postgres://theke:p1@postgres:5432/postgres", "nats://theke:p2@nats:4222"]
-    environ = {"PATH": os.environ["PATH"], "THEKE_POSTGRES_USER": "theke_pos"}
-    ran = subprocess.run(["/bin/sh", str(script), sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    program = "import os; print(os.environ['THEKE_POSTGRES_DSN'], os.environ.get('THEKE_NATS_URL', 'none'))"
+    environ = {"PATH": os.environ["PATH"], "THEKE_NATS_USER": user}
+    command = ["/bin/sh", str(script), sys.executable, "-c", program]
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["postgres://theke:p1@postgres:5432/postgres", "nats://pos:p2@nats:4222" if user else "none"]
+    ran = subprocess.run(command, env={**environ, "THEKE_POSTGRES_USER": "theke_pos"}, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("postgres://theke_pos:p1@postgres:5432/postgres")
 
 

@@ -37,6 +37,8 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_TLS_KEY": str(pem),
         "THEKE_OTLP_ENDPOINT": "http://collector:4318/v1/traces",
         "THEKE_TRACE_SAMPLE": "0.25",
+        "THEKE_BUS_KEY": str(tmp_path / "bus.key"),
+        "THEKE_STREAMS_KEPT": "1",
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given

@@ -424,10 +424,10 @@ async def test_bytes_that_are_no_request_are_answered_and_harm_nobody(bus, event
     server.register(Call.COMMAND, "echo", echo)
     await server.start()
     answers: list[bytes] = []
-    await connection.listen(f"{bus.service}.answer", lambda _subject, _reply, payload, _header: answers.append(payload))
+    await connection.listen(f"_INBOX.{bus.service}.answer", lambda _subject, _reply, payload, _header: answers.append(payload))
     await connection.settle()
     ask = subjects.command(bus.service, "echo")
-    connection.send(ask, b"\xff\x00garbage", f"{bus.service}.answer")
+    connection.send(ask, b"\xff\x00garbage", f"_INBOX.{bus.service}.answer")
     connection.send(ask, b"")
     connection.send(subjects.cancel(bus.service), b"\xff\xfe")
     await eventually(lambda: len(answers) == 1)
@@ -435,6 +435,22 @@ async def test_bytes_that_are_no_request_are_answered_and_harm_nobody(bus, event
     assert refusal is not None
     assert refusal.reason == "envelope_unknown"
     assert (await client.request(ask, b"ok", instance=1, deadline=5.0, trace="t")).body == b"ok"
+
+
+async def test_no_answer_is_sent_where_its_asker_may_not_write_himself(bus, eventually) -> None:
+    """The bus does not check a request's reply subject: whoever answers would publish there in the asker's place."""
+    server, client, connection = await bus.server(), await bus.client(), await bus.connection()
+    server.register(Call.COMMAND, "echo", echo)
+    await server.start()
+    heard: list[bytes] = []
+    await connection.listen(f"cmd.{bus.service}.elsewhere", lambda _subject, _reply, payload, _header: heard.append(payload))
+    await connection.settle()
+    ask = subjects.command(bus.service, "echo")
+    connection.send(ask, b"\xff\x00garbage", f"cmd.{bus.service}.elsewhere")
+    assert (await client.request(ask, b"ok", instance=1, deadline=5.0, trace="t")).body == b"ok"
+    await eventually(lambda: server.counts.misdirected == 1)
+    await connection.settle()
+    assert heard == []
 
 
 async def test_nobody_can_cancel_a_command(bus, eventually) -> None:

@@ -1,0 +1,70 @@
+"""Two instances with accounts for downstream systems, on the house that all tests share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import nats
+import pytest
+from nats.aio.client import Client as NatsClient
+
+from tests.house import MIRRORED_WITHIN_S, Inn, Theke, Till, item
+
+Login = Callable[[int], Awaitable[NatsClient]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ours(theke: Theke) -> None:
+    if theke.keeper is None:
+        pytest.skip("accounts are tried on the embedded NATS")
+
+
+@pytest.fixture(scope="module")
+async def subscribed(theke: Theke, shared_inn: Inn, till: Till) -> Inn:
+    """An instance that has sold something and has its mirrors."""
+    for _ in range(3):
+        await till.sell(item(shared_inn.menu["Pils"]))
+    await mirrored(theke, shared_inn)
+    return shared_inn
+
+
+async def mirrored(theke: Theke, inn: Inn) -> None:
+    """Returns when what was sold has arrived in the mirrors."""
+    assert theke.keeper is not None
+    assert theke.nats is not None
+    await theke.keeper.mirror(inn.instance)
+    connection = await nats.connect(theke.nats.url_of(f"i{inn.instance}"))
+    async with asyncio.timeout(MIRRORED_WITHIN_S):
+        while (await connection.jetstream().stream_info("EVT_pos")).state.messages == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def neighbour(theke: Theke) -> AsyncIterator[Inn]:
+    """Another one: made while the first one's subscribers are there."""
+    own = await theke.inn()
+    await (await own.till()).sell(item(own.menu["Cola"]))
+    await mirrored(theke, own)
+    yield own
+    await own.close()
+
+
+@pytest.fixture
+async def login(theke: Theke) -> AsyncIterator[Login]:
+    """A downstream system's connection to an instance's account."""
+    opened: list[NatsClient] = []
+
+    async def enter(instance: int) -> NatsClient:
+        assert theke.nats is not None
+        opened.append(await nats.connect(theke.nats.url_of(f"i{instance}"), error_cb=silent))
+        return opened[-1]
+
+    yield enter
+    for connection in opened:
+        await connection.close()
+
+
+async def silent(_: Exception) -> None:
+    """Refusals are asserted by what does not come."""
