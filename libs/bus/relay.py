@@ -6,7 +6,9 @@ ever land where it belongs, whoever sends it: two relays at once disturb each ot
 asks for an acknowledgement; refused or unanswered, the relay looks at the stream again.
 
 What it cannot put right it reports and leaves alone: a stream that is longer than its log (``ahead``: the log lost its tail or was restored
-from an older dump), a stream that ends in another event than the log has there (``diverged``), a log that misses rows (``gap``).
+from an older dump), a stream that ends in another event than the log has there (``diverged``), a log that misses rows (``gap``). In the
+first two cases the log takes no more events (``Guard``) until an operator decided that it goes on as it is: then the stream is replaced by
+one whose first message has the number of the first row that is not in the old one, so that message i is row i again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -54,6 +57,29 @@ class LogSource(Protocol):
         ...
 
 
+class Life(Protocol):
+    """What an operator decided of a log that contradicts its copy: the copy begins anew behind ``behind``."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def behind(self) -> int: ...
+
+    @property
+    def lost(self) -> int: ...
+
+
+class Guard(Protocol):
+    """Keeps a log from growing while it contradicts its copy."""
+
+    async def stand_still(self, instance: int, why: str) -> None: ...
+
+    async def go_on(self, instance: int) -> None: ...
+
+    async def life_to_begin(self, instance: int) -> Life | None: ...
+
+
 class State(StrEnum):
     STARTING = "starting"  # the stream has not been looked at yet
     COPYING = "copying"
@@ -64,6 +90,8 @@ class State(StrEnum):
 
 
 HALTED = frozenset({State.AHEAD, State.DIVERGED, State.GAP})
+CONTRADICTING = frozenset({State.AHEAD, State.DIVERGED})
+LIFE, LIFE_BEHIND, LIFE_LOST = "theke_life", "theke_life_behind", "theke_life_lost"  # in a stream's metadata
 
 
 class InstanceStatus(msgspec.Struct, frozen=True):
@@ -113,8 +141,9 @@ class _Copy:
 class Relay:
     """Copies the logs of ``service`` as long as ``run`` runs. Any number of them may."""
 
-    def __init__(self, connection: Connection, service: str, source: LogSource, *, replicas: int = 1) -> None:
+    def __init__(self, connection: Connection, service: str, source: LogSource, *, guard: Guard | None = None, replicas: int = 1) -> None:
         self._connection = connection
+        self._guard = guard
         self._service = subjects.token(service)
         self._source = source
         self._replicas = replicas
@@ -272,10 +301,34 @@ class Relay:
         copy.head = max(copy.head, rows[-1].position)
 
     async def _survey(self, copy: _Copy) -> None:
-        """Declares the stream and compares its end with the log: same length or shorter, and the same event there."""
+        """Declares the stream and compares its end with the log. While the two contradict each other the log takes no events."""
         config = log_stream_config(self._service, copy.instance, replicas=self._replicas)
-        last = (await self._jetstream.declare(config)).state.last_seq
-        copy.position = last
+        if self._guard is not None and (life := await self._guard.life_to_begin(copy.instance)) is not None:
+            await self._begin_life(copy, config, life)
+        copy.position = (await self._jetstream.declare(config)).state.last_seq
+        try:
+            await self._compare(copy)
+        except _Halt as halt:
+            if self._guard is not None and halt.state in CONTRADICTING:
+                await self._guard.stand_still(copy.instance, halt.state)
+            raise
+        if self._guard is not None:
+            await self._guard.go_on(copy.instance)
+
+    async def _begin_life(self, copy: _Copy, config: dict[str, Any], life: Life) -> None:
+        """Replaces the stream. Whoever dies in between leaves the decision where it is, and the next one goes on."""
+        info = await self._jetstream.info(copy.stream)
+        if info is not None and info.config.get("metadata", {}).get(LIFE) == life.id.hex:
+            return
+        if info is not None:
+            await self._jetstream.delete(copy.stream)
+        said = {LIFE: life.id.hex, LIFE_BEHIND: str(life.behind), LIFE_LOST: str(life.lost)}
+        await self._jetstream.create({**config, "first_seq": life.behind + 1, "metadata": said})
+        log.warning("relay_new_life", stream=copy.stream, behind=life.behind, lost=life.lost)
+
+    async def _compare(self, copy: _Copy) -> None:
+        """The stream has the same length as the log or is shorter, and has the same event where it ends. Raises _Halt."""
+        last = copy.position
         if last > 0:
             end = await self._rows(copy, last - 1, 1)
             if not end:

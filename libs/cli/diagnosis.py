@@ -11,8 +11,10 @@ LAG_EVENTS: Final = 5_000  # more than what a busy second makes
 RESTARTS: Final = 5
 
 RELAY_NEXT: Final[Mapping[str, str]] = {
-    "ahead": "the log is shorter than its copy: an older dump was restored, or its tail lost. Stop writing; `theke verify` names it",
-    "diverged": "log and copy end in different events: one of them was replaced. `theke verify` names the row",
+    "ahead": "the log lost its tail, or an older dump was restored: nothing is written to it. Restore a newer dump if there is one; else "
+    "`theke log new-life` goes on without what was lost",
+    "diverged": "log and copy end in different events: nothing is written to the log. Restore a newer dump if there is one; else "
+    "`theke log new-life` goes on with the log as it is",
     "gap": "rows are missing in the log. `theke verify` names the first; restore it from a backup",
     "failing": "JetStream or the log's database does not answer; the relay goes on by itself when they do. Look at NATS and its disk: "
     "a NATS whose disk was full has to be restarted (an embedded one is, by itself)",

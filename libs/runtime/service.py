@@ -40,6 +40,7 @@ from libs.projections.tables import Tables
 from libs.runtime import databases, logs
 from libs.runtime.config import Settings
 from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
+from libs.runtime.lives import BEGIN_LIFE
 from libs.runtime.log_reading import LogRequest, selected
 from libs.runtime.lookups import Lookups
 from libs.runtime.publishing import PublishedLog, render
@@ -107,7 +108,7 @@ class Host:
         self.tables = Tables(self.read_dsn, service.name)
         self.batcher = Batcher(self.log)
         self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce, self._switched)
-        self._commands = (*service.commands, SKIP)
+        self._commands = (*service.commands, SKIP, BEGIN_LIFE)
         self.dispatcher = Dispatcher(self._commands, self.batcher, self.projector, Lookups(self.tables, self.log), self._appended)
         self.connection: Connection
         self.server: Server
@@ -131,7 +132,8 @@ class Host:
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
         self.server = Server(self.connection, name)
-        self.relay = Relay(self.connection, name, PublishedLog(name, self.log), replicas=self.settings.stream_replicas)
+        published = PublishedLog(name, self.log)
+        self.relay = Relay(self.connection, name, published, guard=published, replicas=self.settings.stream_replicas)
         self.batcher.start()
         self.projector.start()
         await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))

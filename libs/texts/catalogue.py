@@ -208,6 +208,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "row_in_use": Text("Datensatz wird verwendet", "Row is in use"),
     "id_present": Text("ID vorhanden", "ID is present"),
     "id_differs": Text("Andere ID", "Another ID"),
+    "log_stands_still": Text("Buchungen angehalten", "Nothing is booked for now"),
     "internal": Text("Interner Fehler", "Internal error"),
 }
 _NOT_READY: Final = Text("Dienst nicht erreichbar", "Service unavailable")
@@ -262,6 +263,10 @@ DETAILS: Final[Mapping[str, Text]] = {
         "Der Code oder sein Gutschein ist storniert oder abgeschaltet", "The code or its coupon is cancelled or deactivated"
     ),
     "coupon_not_valid": Text("Der Code gilt noch nicht oder nicht mehr", "The code is not valid yet, or not any more"),
+    "log_stands_still": Text(
+        "Dem Protokoll fehlen Buchungen, die es schon hatte; der Betreiber muss entscheiden, wie es weitergeht (theke log new-life)",
+        "The log lacks bookings that it had before; the operator has to decide how to go on (theke log new-life)",
+    ),
     "row_gone": Text("Der Datensatz mit ID '{id}' ist nach dem Schreiben nicht mehr da", "The row with ID '{id}' is gone after the write"),
     "malformed_json": Text("Der Inhalt ist ab Byte {byte} kein gültiges JSON", "The body is not valid JSON from byte {byte} on"),
     "json_too_deep": Text("Der Inhalt ist tiefer als {max} Ebenen verschachtelt", "The body is nested deeper than {max} levels"),
