@@ -48,6 +48,7 @@ def _services(services: Mapping[str, Any]) -> Iterator[Trouble]:
             continue
         for instance, head in facts["heads"].items():
             yield from _log(name, instance, head, facts)
+        yield from _stopped(name, facts)
 
 
 def _log(service: str, instance: Any, head: int, facts: Mapping[str, Any]) -> Iterator[Trouble]:
@@ -65,3 +66,15 @@ def _log(service: str, instance: Any, head: int, facts: Mapping[str, Any]) -> It
     state = facts["relay"].get(instance, {}).get("state", "copying")
     if state in RELAY_NEXT:
         yield Trouble(f"{place}: the copy in JetStream is {state}", RELAY_NEXT[state])
+
+
+def _stopped(service: str, facts: Mapping[str, Any]) -> Iterator[Trouble]:
+    """What a service does by itself and cannot do."""
+    for feed in facts.get("processes", {}).get("feeds", ()):
+        if feed.get("stopped_since") is not None:
+            place = f" i{feed['instance']}" if feed["instance"] or feed.get("source") else ""
+            hears = f", at {feed.get('position', 0):,} of {feed['source']}" if feed.get("source") else ""
+            yield Trouble(
+                f"{service}{place}: {feed['process']} is stopped{hears}: {feed['why']}",
+                f"put right what is wrong; it is tried again by itself, or at once: `theke processes retry {service}.{feed['process']}`",
+            )

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, events, exits, groups, instances, log, projections, records, restart, status, up, verify
+from libs.cli import applications, endpoints, events, exits, groups, instances, log, processes, projections, records, restart, status, up, verify
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -24,6 +24,7 @@ first steps:
   theke verify                  prove that nothing was lost
   theke events tail --follow    what happens, as it happens
   theke projections list        query tables: how far they are, what is held; rebuild them while tills sell
+  theke processes list          what services do by themselves, what stops it
   theke log new-life            go on after a log lost its tail
   theke instances create NAME   another business on this installation
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, restart, verify, events, projections, log, instances, applications, groups, records, endpoints):
+    for module in (up, status, restart, verify, events, projections, processes, log, instances, applications, groups, records, endpoints):
         module.add(subcommands)
     return whole
 

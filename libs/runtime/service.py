@@ -21,7 +21,7 @@ import structlog
 import uvloop
 
 from libs.bus.connection import Connection, connect
-from libs.bus.live import EVERYBODY, REVIEW, SWITCHED, Live
+from libs.bus.live import EVERYBODY, PROCESSES, REVIEW, SWITCHED, Live
 from libs.bus.relay import Relay
 from libs.bus.server import Request, Server
 from libs.bus.subjects import Call
@@ -43,6 +43,7 @@ from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
 from libs.runtime.lives import BEGIN_LIFE
 from libs.runtime.log_reading import LogRequest, selected
 from libs.runtime.lookups import Lookups
+from libs.runtime.processes import EVERY_INSTANCE, RETRY, Process, Processes, Retry
 from libs.runtime.publishing import PublishedLog, render
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ COMMANDS_REMEMBERED = timedelta(days=7)
 HOUSEKEEPING_EVERY_S = 3600.0
 LEADER_LOOK_S = 0.25
 LEADERS_STATUS = "leaders_status"  # answered by the replica that leads
+PROCESSES_TOLD_EVERY_S = 1.0
 READY_WITHIN_S = 60.0
 DRAIN_WITHIN_S = 2.0
 GC_THRESHOLDS = (20_000, 20, 20)  # allocations; a command makes a few hundred that die young
@@ -109,6 +111,7 @@ class Host:
         self.batcher = Batcher(self.log)
         self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce, self._switched)
         self._commands = (*service.commands, SKIP, BEGIN_LIFE)
+        self.processes = Processes()
         self.dispatcher = Dispatcher(self._commands, self.batcher, self.projector, Lookups(self.tables, self.log), self._appended)
         self.connection: Connection
         self.server: Server
@@ -139,6 +142,8 @@ class Host:
         await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))
         await self.live.subscribe(name, "projected", self._projected)
         await self.live.subscribe(name, REVIEW, lambda _: self.projector.review())
+        await self.live.subscribe(name, RETRY, lambda payload: self.processes.retry(msgspec.msgpack.decode(payload, type=Retry)))
+        await self.live.subscribe(name, PROCESSES, self._processes_told)
         await self.live.subscribe(EVERYBODY, SWITCHED, lambda _: self.tables.forget_revisions())
         async with asyncio.timeout(READY_WITHIN_S):
             await self.projector.ready.wait()
@@ -156,6 +161,7 @@ class Host:
         await self.server.start()
         self.run(self._relay_while_leading())
         self.run(self._keep_house())
+        self.run(self._tell_processes())
 
     async def stop(self) -> None:
         await self.server.drain(DRAIN_WITHIN_S)
@@ -226,12 +232,27 @@ class Host:
             await doors.drain(0.0)
 
     async def _keep_house(self) -> None:
+        process = self.processes.add(Process("housekeeping"))
         while True:
             try:
                 await self.log.forget_commands(SystemClock().now() - COMMANDS_REMEMBERED)
+                process.reached(EVERY_INSTANCE)
             except LogUnreachable as error:
                 log.warning("housekeeping postponed", service=self.service.name, error=str(error))
-            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+                process.stopped(EVERY_INSTANCE, str(error))
+            process.came_round()
+            await process.rest(HOUSEKEEPING_EVERY_S)
+
+    async def _tell_processes(self) -> None:
+        """Whichever replica is asked says how the one that works is."""
+        while True:
+            if self.projector.leading:
+                self.live.publish(self.service.name, PROCESSES, msgspec.msgpack.encode(self.processes.told(leading=True)))
+            await asyncio.sleep(PROCESSES_TOLD_EVERY_S)
+
+    def _processes_told(self, payload: bytes) -> None:
+        if not self.projector.leading:
+            self.processes.heard(payload)
 
     # answers
 
@@ -272,6 +293,7 @@ class Host:
                 "heads": heads,
                 "relay": relayed,
                 "projections": self.projector.status(),
+                "processes": self.processes.told(leading=self.projector.leading or not self.service.projections),
                 "queued": self.batcher.queued,
                 "appends": self.batcher.batches,
                 "commands": self.batcher.commands,

@@ -15,6 +15,7 @@ from libs.domain.errors import DomainError, unavailable
 from libs.domain.events import Recorded
 from libs.eventstore.codec import UnknownEvent
 from libs.eventstore.log import LogUnreachable
+from libs.runtime.processes import EVERY_INSTANCE, Process
 from libs.runtime.service import Host
 from services.pos.paying import Payments, Ports
 from services.pos.payment_tables import PAGE_ROWS, PAGE_UNDER_WAY
@@ -46,10 +47,11 @@ class HostJournal:
 class Sweep:
     """Goes on with every payment that is not over: at the start, and every few seconds. Every replica may."""
 
-    def __init__(self, host: Host, payments: Payments, clock: Clock | None = None) -> None:
+    def __init__(self, host: Host, payments: Payments, clock: Clock | None = None, process: Process | None = None) -> None:
         self._host = host
         self._payments = payments
         self._clock = clock or SystemClock()
+        self._process = process or Process("payments")
 
     async def run(self) -> None:
         older = timedelta(0)
@@ -57,9 +59,12 @@ class Sweep:
             try:
                 await self.once(self._clock.now() - older)
                 older = SWEEP_AFTER
+                self._process.reached(EVERY_INSTANCE)
+                self._process.came_round()
             except (DomainError, LogUnreachable) as error:
                 log.warning("payments are looked for later", error=str(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
+                self._process.stopped(EVERY_INSTANCE, str(error))
+            await self._process.rest(SWEEP_EVERY_S)
 
     async def once(self, before: datetime) -> None:
         """Those started up to ``before``, of every instance."""
@@ -74,6 +79,10 @@ class Sweep:
             await asyncio.gather(*(self._payments.go_on(instance, row["key"], row["receipt"]) for row in rows))
             full = len(rows) == PAGE_ROWS
             after = rows[-1]["key"] if rows else after
+        if waiting := self._payments.waiting(instance):
+            self._process.stopped(instance, f"{len(waiting)} of its payments wait for an account; one says: {waiting[0]}")
+        else:
+            self._process.reached(instance)
 
 
 def open_payments(host: Host, ports: Ports) -> None:
@@ -84,4 +93,4 @@ def open_payments(host: Host, ports: Ports) -> None:
     for name in ("receipt.void", "receipt.refund"):
         host.dispatcher.detour(name, payments.may_give_back, payments.take_back)
     host.on_stop(payments.close)
-    host.run(Sweep(host, payments).run())
+    host.run(Sweep(host, payments, process=host.processes.add(Process("payments"))).run())

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import nats
 import pytest
 
@@ -26,47 +23,14 @@ from libs.domain.principal import system
 from libs.runtime import lives
 from libs.runtime.proof import Places
 from tests.house import Inn, Theke, Till, done, item, refused
+from tests.lost_tail import LOG, dump, log_of_pos, relay_is, restore
 
-LOG = ("events", "commits", "commands", "streams", "series", "claims")
 PATIENCE_S = 20.0
-LOOK_EVERY_S = 0.02
-Dump = Mapping[str, Sequence[Any]]
 
 
 @pytest.fixture(scope="module")
 def places(theke: Theke) -> Places:
     return Places(theke.log_dsn, theke.read_dsn, theke.settings.nats_url)
-
-
-@asynccontextmanager
-async def log_of_pos(theke: Theke) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(theke.log_dsn, server_settings={"search_path": "pos"})
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def dump(theke: Theke, instance: int) -> Dump:
-    async with log_of_pos(theke) as connection:
-        return {table: await connection.fetch(f"select * from {table} where instance = $1", instance) for table in LOG}
-
-
-async def restore(theke: Theke, instance: int, dumped: Dump) -> None:
-    """The log is what it was when it was dumped, as with a `pg_restore` of everything; processes keep what they know."""
-    async with log_of_pos(theke) as connection, connection.transaction():
-        await connection.execute("set local session_replication_role = replica")
-        for table in LOG:
-            await connection.execute(f"delete from {table} where instance = $1", instance)
-            if rows := dumped[table]:
-                records = [tuple(row) for row in rows]
-                await connection.copy_records_to_table(table, schema_name="pos", records=records, columns=list(rows[0].keys()))
-
-
-async def relay_is(theke: Theke, instance: int, state: str) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while theke.hosts["pos"].relay.status()[instance].state != state or theke.hosts["pos"].relay.status()[instance].lag:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def status_of_pos(theke: Theke) -> dict[str, Any]:
