@@ -79,6 +79,8 @@ class Guard(Protocol):
 
     async def life_to_begin(self, instance: int) -> Life | None: ...
 
+    async def is_purged(self, instance: int) -> bool: ...
+
 
 class State(StrEnum):
     STARTING = "starting"  # the stream has not been looked at yet
@@ -108,6 +110,10 @@ class RelayCounts(msgspec.Struct):
     published: int = 0
     windows: int = 0
     resyncs: int = 0
+
+
+class _Gone(Exception):
+    """An operator removed the instance."""
 
 
 class _Halt(Exception):
@@ -239,6 +245,8 @@ class Relay:
                 while copy.again:
                     copy.again = False
                     await self._catch_up(copy)
+        except _Gone:
+            self._copies.pop(copy.instance, None)
         except _Halt as halt:
             self._enter(copy, halt.state, **halt.found)
             copy.known = False
@@ -303,8 +311,11 @@ class Relay:
     async def _survey(self, copy: _Copy) -> None:
         """Declares the stream and compares its end with the log. While the two contradict each other the log takes no events."""
         config = log_stream_config(self._service, copy.instance, replicas=self._replicas)
-        if self._guard is not None and (life := await self._guard.life_to_begin(copy.instance)) is not None:
-            await self._begin_life(copy, config, life)
+        if self._guard is not None:
+            if await self._guard.is_purged(copy.instance):
+                raise _Gone
+            if (life := await self._guard.life_to_begin(copy.instance)) is not None:
+                await self._begin_life(copy, config, life)
         copy.position = (await self._jetstream.declare(config)).state.last_seq
         try:
             await self._compare(copy)

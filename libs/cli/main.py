@@ -27,6 +27,7 @@ first steps:
   theke processes list          what services do by themselves, what stops it
   theke log new-life            go on after a log lost its tail
   theke instances create NAME   another business on this installation
+  theke instances export NAME DIR   everything it booked, to take along; `delete` closes it
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file

@@ -242,6 +242,17 @@ class Log:
         """No command of this instance is appended any more."""
         await self._read("close_instance", instance)
 
+    async def reopen_instance(self, instance: int) -> None:
+        """Undoes ``close_instance``."""
+        await self._read("reopen_instance", instance)
+
+    async def purge_instance(self, instance: int) -> None:
+        """From now on rows of this instance, which is closed, may be removed."""
+        await self._read("purge_instance", instance)
+
+    async def is_purged(self, instance: int) -> bool:
+        return bool(await self._read("is_purged", instance))
+
     async def closed_because(self, instance: int) -> str:
         """Why nothing is appended: CLOSED, or how the log and its copy contradict each other; empty if there is no reason."""
         rows = await self._read("closed_because", instance)

@@ -120,3 +120,6 @@ class PublishedLog:
 
     async def life_to_begin(self, instance: int) -> NewLife | None:
         return await self._log.life_to_begin(instance)
+
+    async def is_purged(self, instance: int) -> bool:
+        return await self._log.is_purged(instance)

@@ -65,6 +65,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "application_not_found": Text("Anwendung nicht gefunden", "Application not found"),
     "application_in_use": Text("Anwendung wird verwendet", "Application is in use"),
     "instance_not_found": Text("Mandant nicht gefunden", "Instance not found"),
+    "instance_open": Text("Mandant noch offen", "Instance is open"),
     "article_not_found": Text("Artikel nicht gefunden", "Article not found"),
     "article_group_not_found": Text("Artikelgruppe nicht gefunden", "Article group not found"),
     "article_group_in_use": Text("Artikelgruppe wird verwendet", "Article group is in use"),
@@ -440,6 +441,7 @@ DETAILS: Final[Mapping[str, Text]] = {
     "credentials_wrong": Text("Benutzername oder Passwort falsch", "User name or password is wrong"),
     "application_not_found": Text("Anwendung '{id}' existiert nicht", "There is no application '{id}'"),
     "application_in_use": Text("Anwendung '{id}' wird noch verwendet", "Application '{id}' is still in use"),
+    "instance_open": Text("Mandant '{id}' ist nicht geschlossen", "Instance '{id}' is not closed"),
     "instance_not_found": Text("Mandant '{id}' existiert nicht", "There is no instance '{id}'"),
     "last_admin": Text(
         "Ohne Mitarbeiter '{id}' könnte niemand mehr den Betrieb verwalten",

@@ -341,6 +341,9 @@ class Decided:
     async def life_to_begin(self, _: int) -> Decided | None:
         return self.left
 
+    async def is_purged(self, _: int) -> bool:
+        return False
+
 
 async def test_a_new_life_has_the_numbers_of_its_rows_and_survives_a_crash_in_the_middle(bus, eventually: Eventually) -> None:
     """A new stream for used subjects is refused (10065), so the old one goes first; whoever dies then leaves the decision."""
