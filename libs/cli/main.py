@@ -11,7 +11,23 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, events, exits, groups, instances, log, processes, projections, records, restart, status, up, verify
+from libs.cli import (
+    applications,
+    doctor,
+    endpoints,
+    events,
+    exits,
+    groups,
+    instances,
+    log,
+    processes,
+    projections,
+    records,
+    restart,
+    status,
+    up,
+    verify,
+)
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -21,6 +37,7 @@ first steps:
   theke status                  what runs, where, since when
   theke status --json           the same for programs
   theke restart                 services and gateways one after the other, somebody always answers
+  theke doctor                  what is wrong with machine, servers, settings, streams, tables
   theke verify                  prove that nothing was lost
   theke events tail --follow    what happens, as it happens
   theke projections list        query tables: how far they are, what is held; rebuild them while tills sell
@@ -63,7 +80,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, restart, verify, events, projections, processes, log, instances, applications, groups, records, endpoints):
+    jobs = (up, status, restart, doctor, verify, events, projections, processes, log, instances, applications, groups, records, endpoints)
+    for module in jobs:
         module.add(subcommands)
     return whole
 
