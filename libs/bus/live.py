@@ -16,7 +16,6 @@ log = structlog.get_logger("bus")
 
 POKE = "poke"
 REVIEW = "review"  # an operator changed what is held or which tables are live
-PROCESSES = "processes"  # the replica that works says how its processes are
 EVERYBODY, SWITCHED = "theke", "switched"  # readers find tables under another name
 
 

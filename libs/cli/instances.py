@@ -25,11 +25,10 @@ from libs.domain.errors import DomainError, conflict
 from libs.eventstore.audit import head, snapshot
 from libs.eventstore.log import LOST, LogUnreachable
 from libs.runtime.asking import Services
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
 from libs.runtime.export_proof import NoExport, manifest_of, proved
 from libs.runtime.exports import ExportFailed, Manifest, export
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 from libs.runtime.provision import create_instance, list_instances
 

@@ -36,9 +36,8 @@ from libs.projections import rebuild, store
 from libs.projections.declare import Build
 from libs.runtime import lives
 from libs.runtime.asking import Services, connected
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 from libs.texts.catalogue import Language, details, headline
 

@@ -14,18 +14,16 @@ import msgspec
 from libs.bus.live import Live
 from libs.cli import exits
 from libs.cli.places import Unknown, instance_id, places
+from libs.cli.status import ANSWER_WITHIN_S, service_status
 from libs.domain.errors import DomainError
 from libs.domain.ids import instance_token
-from libs.domain.principal import system
 from libs.runtime.asking import Services, connected
-from libs.runtime.config import Settings
+from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
-from libs.runtime.installation import SERVICES
 from libs.runtime.processes import RETRY, Retry, Told
 from libs.runtime.proof import Places
 from libs.texts.catalogue import Language, details, headline
 
-ANSWER_WITHIN_S: Final = 2.0
 TRIED_WITHIN_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.1
 
@@ -142,10 +140,8 @@ async def processes(services: Services) -> Listed:
 
 
 async def _asked(services: Services, name: str) -> _Answer | str:
-    try:
-        return await services.query(name, "status", {}, _Answer, principal=system(0, "processes"), deadline=ANSWER_WITHIN_S)
-    except DomainError as refusal:
-        return refusal.reason
+    facts = await service_status(services, name)
+    return str(facts["error"]) if "error" in facts else msgspec.convert(facts, _Answer)
 
 
 def standings(service: str, told: Told, heads: Mapping[str, Mapping[int, int]]) -> Iterator[Standing]:

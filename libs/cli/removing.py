@@ -32,9 +32,9 @@ from libs.eventstore.audit import head, snapshot
 from libs.eventstore.codec import recorded
 from libs.eventstore.log import Log
 from libs.runtime.asking import connected
+from libs.runtime.config import SERVICES
 from libs.runtime.export_proof import NoExport, manifest_of, proved
 from libs.runtime.exports import MANIFEST
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 from libs.runtime.purging import booked_last, kept_until, remove_rows
 

@@ -103,11 +103,10 @@ class Process:
 
 
 class Processes:
-    """Those of a running service. One replica does the work, so the one that leads tells the others how things are."""
+    """Those of a running service. One replica does the work, the one that leads: its status says how things are."""
 
     def __init__(self) -> None:
         self._mine: dict[str, Process] = {}
-        self._heard: Told | None = None
 
     def add(self, process: Process) -> Process:
         assert process.name not in self._mine, process.name
@@ -122,12 +121,6 @@ class Processes:
             if wanted.process in ("", process.name):
                 process.retry(wanted.instance)
 
-    def heard(self, payload: bytes) -> None:
-        """The one that leads, in another process, says how things are."""
-        self._heard = msgspec.msgpack.decode(payload, type=Told)
-
-    def told(self, *, leading: bool) -> Told:
-        if not leading and self._heard is not None:
-            return self._heard
+    def told(self) -> Told:
         feeds = sorted((feed for process in self for feed in process.feeds), key=lambda feed: (feed.stopped_since is None, feed.instance))
         return Told(feeds[:FEEDS_TOLD_MAX], {process.name: process.looked for process in self if process.looked is not None})

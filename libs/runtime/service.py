@@ -21,7 +21,7 @@ import structlog
 import uvloop
 
 from libs.bus.connection import Connection, connect
-from libs.bus.live import EVERYBODY, PROCESSES, REVIEW, SWITCHED, Live
+from libs.bus.live import EVERYBODY, REVIEW, SWITCHED, Live
 from libs.bus.relay import Relay
 from libs.bus.server import Request, Server
 from libs.bus.subjects import Call
@@ -52,7 +52,6 @@ COMMANDS_REMEMBERED = timedelta(days=7)
 HOUSEKEEPING_EVERY_S = 3600.0
 LEADER_LOOK_S = 0.25
 LEADERS_STATUS = "leaders_status"  # answered by the replica that leads
-PROCESSES_TOLD_EVERY_S = 1.0
 READY_WITHIN_S = 60.0
 DRAIN_WITHIN_S = 2.0
 GC_THRESHOLDS = (20_000, 20, 20)  # allocations; a command makes a few hundred that die young
@@ -143,7 +142,6 @@ class Host:
         await self.live.subscribe(name, "projected", self._projected)
         await self.live.subscribe(name, REVIEW, lambda _: self.projector.review())
         await self.live.subscribe(name, RETRY, lambda payload: self.processes.retry(msgspec.msgpack.decode(payload, type=Retry)))
-        await self.live.subscribe(name, PROCESSES, self._processes_told)
         await self.live.subscribe(EVERYBODY, SWITCHED, lambda _: self.tables.forget_revisions())
         async with asyncio.timeout(READY_WITHIN_S):
             await self.projector.ready.wait()
@@ -161,7 +159,6 @@ class Host:
         await self.server.start()
         self.run(self._relay_while_leading())
         self.run(self._keep_house())
-        self.run(self._tell_processes())
 
     async def stop(self) -> None:
         await self.server.drain(DRAIN_WITHIN_S)
@@ -243,17 +240,6 @@ class Host:
             process.came_round()
             await process.rest(HOUSEKEEPING_EVERY_S)
 
-    async def _tell_processes(self) -> None:
-        """Whichever replica is asked says how the one that works is."""
-        while True:
-            if self.projector.leading:
-                self.live.publish(self.service.name, PROCESSES, msgspec.msgpack.encode(self.processes.told(leading=True)))
-            await asyncio.sleep(PROCESSES_TOLD_EVERY_S)
-
-    def _processes_told(self, payload: bytes) -> None:
-        if not self.projector.leading:
-            self.processes.heard(payload)
-
     # answers
 
     def _asked(self, query: Query, request: Request) -> Ask:
@@ -293,7 +279,7 @@ class Host:
                 "heads": heads,
                 "relay": relayed,
                 "projections": self.projector.status(),
-                "processes": self.processes.told(leading=self.projector.leading or not self.service.projections),
+                "processes": self.processes.told(),
                 "queued": self.batcher.queued,
                 "appends": self.batcher.batches,
                 "commands": self.batcher.commands,

@@ -16,7 +16,7 @@ from libs.domain.ids import instance_token
 from libs.eventstore import chain
 from libs.eventstore.audit import snapshot
 from libs.projections.declare import suffix
-from libs.runtime.installation import SERVICES
+from libs.runtime.config import SERVICES
 from libs.runtime.proof import Places, instances_of
 
 ROWS_MAX: Final = 100_000  # of one commit

@@ -11,8 +11,8 @@ import asyncpg
 
 from libs.cli.checks.findings import Finding, error, fine, hint, warning
 from libs.eventstore.statements import migrations
+from libs.runtime.config import SERVICES
 from libs.runtime.databases import OLDEST_SERVER
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 
 CONNECT_TIMEOUT_S: Final = 5.0

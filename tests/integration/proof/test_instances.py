@@ -28,9 +28,9 @@ from libs.cli.removing import NotYet, closed, found, purged, reopened
 from libs.cli.verify import verify
 from libs.contracts.pos.records import TABLE
 from libs.domain.errors import DomainError
+from libs.runtime.config import SERVICES
 from libs.runtime.export_proof import NoExport, manifest_of, proved
 from libs.runtime.exports import ExportFailed
-from libs.runtime.installation import SERVICES
 from libs.runtime.proof import Places
 from libs.runtime.provision import list_instances
 from libs.runtime.purging import kept_until, tables_of_instances

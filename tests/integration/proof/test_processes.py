@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from msgspec import msgpack
 
 from libs.bus.live import Live
 from libs.cli.diagnosis import wrong
@@ -16,7 +15,7 @@ from libs.cli.places import Unknown
 from libs.cli.processes import Listed, Standing, processes, render, retried
 from libs.cli.status import _services
 from libs.runtime.hearing import Heard, Hearing
-from libs.runtime.processes import Feed, Process, Processes, Retry
+from libs.runtime.processes import Process, Processes, Retry
 from libs.runtime.proof import Places
 from libs.runtime.publishing import CloudEvent
 from tests.house import Inn, Theke, item
@@ -128,26 +127,20 @@ async def test_who_hears_a_log_that_began_a_new_life_goes_on_where_it_began(thek
     assert books.heard == [("", one) for one in range(1, head + 1)] + [(begun.life, one) for one in range(behind + 1, shorter + 1)]
 
 
-async def test_who_does_not_lead_tells_what_the_one_that_leads_says() -> None:
-    leader, follower, again = Processes(), Processes(), asyncio.Event()
-    work = leader.add(Process("work", lambda instance: again.set() if instance in (None, 7) else None))
-    follower.add(Process("work"))
+async def test_what_is_stopped_comes_first_and_what_goes_on_is_forgotten() -> None:
+    processes_, again = Processes(), asyncio.Event()
+    work = processes_.add(Process("work", lambda instance: again.set() if instance in (None, 7) else None))
     work.reached(7, "pos", 12)
     work.stopped(8, "full", "pos")
     work.stopped(8, "still full", "pos")
     work.stopped(9, "x" * 1_000)
     work.reached(9)
-    told = leader.told(leading=True)
+    told = processes_.told()
     assert [(feed.instance, feed.position, feed.why, feed.tries) for feed in told.feeds] == [(8, 0, "still full", 2), (7, 12, "", 0)]
-    assert follower.told(leading=False).feeds == []
-    follower.heard(msgpack.encode(told))
-    assert follower.told(leading=False) == told
-    assert follower.told(leading=True).feeds == [], "what it leads itself it knows better"
-    leader.retry(Retry("other"))
-    leader.retry(Retry("work", 8))
+    processes_.retry(Retry("other"))
+    processes_.retry(Retry("work", 8))
     assert not again.is_set()
-    leader.retry(Retry("", 7))
+    processes_.retry(Retry("", 7))
     assert again.is_set()
     await asyncio.wait_for(work.rest(3600), 1)
     assert render(Listed([], {}, {"pos": "no_responders"}), everything=True).splitlines()[1] == "pos does not answer: no_responders"
-    assert isinstance(told.feeds[0], Feed)
