@@ -26,6 +26,7 @@ from libs.cli import (
     restart,
     status,
     up,
+    users,
     verify,
 )
 from libs.runtime.config import SettingInvalid, Settings
@@ -45,6 +46,7 @@ first steps:
   theke log new-life            go on after a log lost its tail
   theke instances create NAME   another business on this installation
   theke instances export NAME DIR   everything it booked, to take along; `delete` closes it
+  theke users password INSTANCE USER    a new password, shown once
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file
@@ -72,6 +74,13 @@ exit codes:
 """
 
 
+JOBS: Final = (
+    *(up, status, restart, doctor, verify),
+    *(events, projections, processes, log),
+    *(instances, users, applications, groups, records, endpoints),
+)
+
+
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="theke",
@@ -80,8 +89,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    jobs = (up, status, restart, doctor, verify, events, projections, processes, log, instances, applications, groups, records, endpoints)
-    for module in jobs:
+    for module in JOBS:
         module.add(subcommands)
     return whole
 
