@@ -20,6 +20,7 @@ from libs.cli import (
     groups,
     instances,
     log,
+    operators,
     processes,
     projections,
     records,
@@ -46,6 +47,7 @@ first steps:
   theke log new-life            go on after a log lost its tail
   theke instances create NAME   another business on this installation
   theke instances export NAME DIR   everything it booked, to take along; `delete` closes it
+  theke operators create USER   somebody who runs the installation
   theke users password INSTANCE USER    a new password, shown once
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
@@ -77,7 +79,7 @@ exit codes:
 JOBS: Final = (
     *(up, status, restart, doctor, verify),
     *(events, projections, processes, log),
-    *(instances, users, applications, groups, records, endpoints),
+    *(instances, operators, users, applications, groups, records, endpoints),
 )
 
 
