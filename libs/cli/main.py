@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from libs.cli import (
+    apikeys,
     applications,
     doctor,
     endpoints,
@@ -49,6 +50,7 @@ first steps:
   theke instances export NAME DIR   everything it booked, to take along; `delete` closes it
   theke operators create USER   somebody who runs the installation
   theke users password INSTANCE USER    a new password, shown once
+  theke apikeys create INSTANCE NAME --scope SCOPE   a program that reads
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file
@@ -79,7 +81,7 @@ exit codes:
 JOBS: Final = (
     *(up, status, restart, doctor, verify),
     *(events, projections, processes, log),
-    *(instances, operators, users, applications, groups, records, endpoints),
+    *(instances, operators, users, apikeys, applications, groups, records, endpoints),
 )
 
 

@@ -209,6 +209,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "row_in_use": Text("Datensatz wird verwendet", "Row is in use"),
     "id_present": Text("ID vorhanden", "ID is present"),
     "id_differs": Text("Andere ID", "Another ID"),
+    "key_reads_only": Text("Der Schlüssel darf nur lesen", "The key may only read"),
     "log_stands_still": Text("Buchungen angehalten", "Nothing is booked for now"),
     "internal": Text("Interner Fehler", "Internal error"),
 }

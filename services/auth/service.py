@@ -19,7 +19,7 @@ from libs.runtime.records import record_parts
 from libs.runtime.resources import ResourceReads
 from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service, subject_name
-from services.auth import access_tokens, instances, oauth_doors, operators, sessions, staff
+from services.auth import access_tokens, api_keys, instances, oauth_doors, operators, sessions, staff
 from services.auth.applications import APPLICATIONS
 from services.auth.attempts import Attempts
 from services.auth.client_check import ClientCheck
@@ -115,6 +115,7 @@ SERVICE = Service(
         *APPLICATIONS.commands(),
         *instances.COMMANDS,
         operators.REMOVE,
+        *api_keys.COMMANDS,
         sessions.CONFIRM,
         sessions.END,
         access_tokens.REVOKE,
@@ -124,12 +125,13 @@ SERVICE = Service(
         *ERP.projections,
         INSTANCES,
         operators.OPERATORS,
+        api_keys.API_KEYS,
         CREDENTIALS,
         LOGINS,
         REVOCATIONS,
         *TOKEN_PROJECTIONS,
     ),
-    queries=(*_parts.queries, *ERP.queries, *_seen, *QUERIES, *STAFF_QUERIES, *operators.QUERIES),
+    queries=(*_parts.queries, *ERP.queries, *_seen, *QUERIES, *STAFF_QUERIES, *operators.QUERIES, *api_keys.QUERIES),
     extend=_extend,
     doors=DOORS,
 )

@@ -73,7 +73,10 @@ def document(routes: Iterable[Route], sections: Iterable[str], needs: Needs, ver
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "Of a program; it only reads."},
+            },
             "headers": HEADERS,
             "responses": {_refusal_name(status): _refusal(status) for status in REFUSED},
             "schemas": {"Refusal": REFUSAL, **schemas.components},
@@ -125,6 +128,8 @@ def _operation(route: Route, schemas: _Schemas, needed: Sequence[str] | None) ->
     }
     if route.public:
         operation["security"] = []
+    elif route.method == "GET":
+        operation["security"] = [{"bearer": []}, {"key": []}]
     body = _request_body(route, schemas)
     if body:
         operation["requestBody"] = body
