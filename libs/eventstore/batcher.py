@@ -206,6 +206,8 @@ class Batcher:
 
     async def _commit(self, batch: list[Submission]) -> None:
         try:
+            if await self._log.renewed():
+                self._cache.clear()
             await self._load(batch, refresh=False)
             drafts, refused = self._decide(batch)
             if refused:
@@ -400,7 +402,7 @@ class Batcher:
         """Why nothing is appended. What is known of a log that contradicts its copy may be what it lost."""
         if await self._log.closed_because(instance) == CLOSED:
             return DomainError(Kind.GONE, "instance_closed")
-        self._cache.clear()
+        self._cache.drop_instance(instance)
         return unavailable("log_stands_still", STANDSTILL_RETRY_S)
 
     async def _exists(self, submission: Submission) -> bool:

@@ -103,6 +103,7 @@ class Log:
         self._writer: asyncpg.Connection | None = None
         self._readers: Connections | None = None
         self._append: Any = None
+        self._renewed = False
 
     async def open(self) -> None:
         self._readers = Connections(
@@ -137,7 +138,19 @@ class Log:
             writer = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings())
             self._append = await writer.prepare(sql("append_batch"), timeout=CONNECT_TIMEOUT_S)
             self._writer = writer
+            self._renewed = True
         return self._writer
+
+    async def renewed(self) -> bool:
+        """Whether the writer's connection is another one than when this was last asked: then the server may be one that knows less than
+        before. Raises LogUnreachable."""
+        try:
+            await self._connected()
+        except LOST as error:
+            self._drop_writer()
+            raise LogUnreachable(str(error)) from error
+        renewed, self._renewed = self._renewed, False
+        return renewed
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
