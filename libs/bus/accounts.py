@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from libs.bus import limits, subjects
-from libs.bus.streams import KEEPER, STREAM
+from libs.bus.streams import KEEPER, STREAM, life_of
 from libs.contracts.asks import ASKS, Asks
 from libs.domain.ids import instance_token
 
@@ -69,6 +69,7 @@ def service_user(name: str, asks: Asks) -> User:
         INBOXES,
         "$JS.API.STREAM.INFO.*",
         subjects.query(KEEPER, STREAM),
+        subjects.query(KEEPER, life_of(name)),
         subjects.cancel(KEEPER),
         *(f"cmd.{other}.{asked}" for other, names in asks.commands.items() for asked in names if other != name),
         *(f"qry.{other}.{asked}" for other, names in asks.queries.items() for asked in names if other != name),

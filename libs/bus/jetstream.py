@@ -50,6 +50,8 @@ class _Answer(msgspec.Struct, frozen=True):
     config: dict[str, Any] | None = None
     state: _State | None = None
     message: _Stored | None = None
+    streams: list[str] | None = None
+    total: int = 0
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -103,14 +105,36 @@ class JetStream:
             return None
         return StreamInfo(answer.config, answer.state)
 
+    async def names(self, service: str) -> list[str]:
+        """The streams that take events of a service, of whatever instance."""
+        found: list[str] = []
+        while True:
+            body = _encoder.encode({"offset": len(found), "subject": subjects.published_of(service)})
+            answer = await self._ask("$JS.API.STREAM.NAMES", body, expected=())
+            found += answer.streams or ()
+            if not answer.streams or len(found) >= answer.total:
+                return found
+
     async def declare(self, config: dict[str, Any]) -> StreamInfo:
         """The stream as ``config`` has it: made if it is missing, changed if it differs, left alone otherwise."""
         name = config["name"]
         info = await self.info(name)
         if info is not None and all(info.config.get(key) == value for key, value in config.items()):
             return info
-        verb = "CREATE" if info is None else "UPDATE"
-        answer = await self._ask(f"$JS.API.STREAM.{verb}.{name}", _encoder.encode(config), expected=(STREAM_NAME_IN_USE,))
+        if info is None:
+            return await self.create(config)
+        return await self._write("UPDATE", {**info.config, **config})  # what it says beside that stays: where its life began
+
+    async def create(self, config: dict[str, Any]) -> StreamInfo:
+        """A stream that there must not be. With ``first_seq`` its first message gets that number."""
+        return await self._write("CREATE", config)
+
+    async def delete(self, stream: str) -> None:
+        """The stream with its messages and all that follow it, if it is there."""
+        await self._ask(f"$JS.API.STREAM.DELETE.{stream}", b"", expected=(STREAM_NOT_FOUND,))
+
+    async def _write(self, verb: str, config: dict[str, Any]) -> StreamInfo:
+        answer = await self._ask(f"$JS.API.STREAM.{verb}.{config['name']}", _encoder.encode(config), expected=(STREAM_NAME_IN_USE,))
         if answer.config is None or answer.state is None:  # somebody else made it just now, differently
             raise unavailable("jetstream_refused", code=STREAM_NAME_IN_USE)
         return StreamInfo(answer.config, answer.state)

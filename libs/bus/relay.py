@@ -6,7 +6,9 @@ ever land where it belongs, whoever sends it: two relays at once disturb each ot
 asks for an acknowledgement; refused or unanswered, the relay looks at the stream again.
 
 What it cannot put right it reports and leaves alone: a stream that is longer than its log (``ahead``: the log lost its tail or was restored
-from an older dump), a stream that ends in another event than the log has there (``diverged``), a log that misses rows (``gap``).
+from an older dump), a stream that ends in another event than the log has there (``diverged``), a log that misses rows (``gap``). In the
+first two cases the log takes no more events (``Guard``) until an operator decided that it goes on as it is: then the stream is replaced by
+one whose first message has the number of the first row that is not in the old one, so that message i is row i again.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -26,7 +29,7 @@ from libs.bus import limits, subjects
 from libs.bus.connection import Connection
 from libs.bus.inbox import Inbox
 from libs.bus.jetstream import WRONG_LAST_SEQUENCE, JetStream, decode_ack
-from libs.bus.streams import KeptStreams, OwnStreams, Streams
+from libs.bus.streams import End, KeptStreams, NewLife, OwnStreams, Streams
 from libs.domain.errors import DomainError, Kind
 
 log = structlog.get_logger("bus.relay")
@@ -57,6 +60,31 @@ class LogSource(Protocol):
         ...
 
 
+class Life(Protocol):
+    """What an operator decided of a log that contradicts its copy: the copy begins anew behind ``behind``."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def behind(self) -> int: ...
+
+    @property
+    def lost(self) -> int: ...
+
+
+class Guard(Protocol):
+    """Keeps a log from growing while it contradicts its copy."""
+
+    async def stand_still(self, instance: int, why: str) -> None: ...
+
+    async def go_on(self, instance: int) -> None: ...
+
+    async def life_to_begin(self, instance: int) -> Life | None: ...
+
+    async def is_purged(self, instance: int) -> bool: ...
+
+
 class State(StrEnum):
     STARTING = "starting"  # the stream has not been looked at yet
     COPYING = "copying"
@@ -67,6 +95,7 @@ class State(StrEnum):
 
 
 HALTED = frozenset({State.AHEAD, State.DIVERGED, State.GAP})
+CONTRADICTING = frozenset({State.AHEAD, State.DIVERGED})
 
 
 class InstanceStatus(msgspec.Struct, frozen=True):
@@ -86,6 +115,10 @@ class RelayCounts(msgspec.Struct):
     conflicts: int = 0
     resyncs: int = 0
     regressions: int = 0
+
+
+class _Gone(Exception):
+    """An operator removed the instance."""
 
 
 class _Halt(Exception):
@@ -132,8 +165,18 @@ class Relay:
     """Copies the logs of ``service`` as long as ``run`` runs. Any number of them may. ``kept``: the keeper declares streams, because this
     user of the bus may not."""
 
-    def __init__(self, connection: Connection, service: str, source: LogSource, *, replicas: int = 1, kept: bool = False) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        service: str,
+        source: LogSource,
+        *,
+        guard: Guard | None = None,
+        replicas: int = 1,
+        kept: bool = False,
+    ) -> None:
         self._connection = connection
+        self._guard = guard
         self._service = subjects.token(service)
         self._source = source
         self._inbox = Inbox(connection)
@@ -237,6 +280,8 @@ class Relay:
                 while copy.again:
                     copy.again = False
                     await self._catch_up(copy)
+        except _Gone:
+            self._copies.pop(copy.instance, None)
         except _Halt as halt:
             self._enter(copy, halt.state, **halt.found)
             copy.known = False
@@ -299,12 +344,28 @@ class Relay:
         copy.head = max(copy.head, rows[-1].position)
 
     async def _survey(self, copy: _Copy) -> None:
-        """Declares the stream and compares its end with the log: same length or shorter, and the same event there."""
+        """Declares the stream and compares its end with the log. While the two contradict each other the log takes no events."""
+        if self._guard is not None:
+            if await self._guard.is_purged(copy.instance):
+                raise _Gone
+            if (life := await self._guard.life_to_begin(copy.instance)) is not None:
+                await self._streams.begun(self._service, copy.instance, NewLife(life.id, life.behind, life.lost))
         found = await self._streams.declared(self._service, copy.instance)
-        last = found.last
-        if last < copy.position:
+        if found.last < copy.position:
             self.counts.regressions += 1
-        copy.position = last
+        copy.position = found.last
+        try:
+            await self._compare(copy, found)
+        except _Halt as halt:
+            if self._guard is not None and halt.state in CONTRADICTING:
+                await self._guard.stand_still(copy.instance, halt.state)
+            raise
+        if self._guard is not None:
+            await self._guard.go_on(copy.instance)
+
+    async def _compare(self, copy: _Copy, found: End) -> None:
+        """The stream has the same length as the log or is shorter, and has the same event where it ends. Raises _Halt."""
+        last = copy.position
         if last > 0:
             end = await self._rows(copy, last - 1, 1)
             if not end:

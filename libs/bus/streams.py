@@ -7,8 +7,10 @@ The keeper does so for it, and tells of the last message no more than its id.
 from __future__ import annotations
 
 from typing import Final, Protocol
+from uuid import UUID
 
 import msgspec
+import structlog
 
 from libs.bus import limits, subjects
 from libs.bus.client import Client
@@ -18,6 +20,14 @@ from libs.bus.jetstream import JetStream, log_stream_config
 KEEPER: Final = "keeper"
 STREAM: Final = "stream"
 UNKNOWN: Final = "unknown"
+LIFE, LIFE_BEHIND, LIFE_LOST = "theke_life", "theke_life_behind", "theke_life_lost"  # in a stream's metadata
+
+log = structlog.get_logger("bus.streams")
+
+
+def life_of(service: str) -> str:
+    """The keeper's query by which this service has the stream of one of its logs replaced."""
+    return f"life_{service}"
 
 
 class LogOf(msgspec.Struct, frozen=True):
@@ -33,6 +43,21 @@ class End(msgspec.Struct, frozen=True):
 
     last: int
     id: str = ""
+
+
+class NewLife(msgspec.Struct, frozen=True):
+    """What an operator decided: the stream is replaced by one that begins behind ``behind``; the one before went up to ``lost``."""
+
+    id: UUID
+    behind: int
+    lost: int
+
+
+class LifeOf(msgspec.Struct, frozen=True):
+    """What ``qry.keeper.life_<service>`` is asked for; each service may ask for its own logs only."""
+
+    instance: int
+    life: NewLife
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -51,6 +76,10 @@ class Streams(Protocol):
 
     async def declared(self, service: str, instance: int) -> End:
         """Where the stream of a log ends, after it was made if it was missing."""
+        ...
+
+    async def begun(self, service: str, instance: int, life: NewLife) -> None:
+        """The stream of a log has begun this life. Whoever dies in between leaves the decision where it is, and the next one goes on."""
         ...
 
 
@@ -72,6 +101,17 @@ class OwnStreams:
         last = (await self._jetstream.declare(config)).state.last_seq
         message = await self._jetstream.message(config["name"], last) if last > 0 else None
         return End(last, "" if message is None else _id_of(message))
+
+    async def begun(self, service: str, instance: int, life: NewLife) -> None:
+        config = log_stream_config(service, instance, replicas=self._replicas)
+        info = await self._jetstream.info(config["name"])
+        if info is not None and info.config.get("metadata", {}).get(LIFE) == life.id.hex:
+            return
+        if info is not None:
+            await self._jetstream.delete(config["name"])
+        said = {LIFE: life.id.hex, LIFE_BEHIND: str(life.behind), LIFE_LOST: str(life.lost)}
+        await self._jetstream.create({**config, "first_seq": life.behind + 1, "metadata": said})
+        log.warning("relay_new_life", stream=config["name"], behind=life.behind, lost=life.lost)
 
 
 def _id_of(message: bytes) -> str:
@@ -99,3 +139,8 @@ class KeptStreams:
             subjects.query(KEEPER, STREAM), body, instance=instance, deadline=limits.KEEPER_WITHIN_S, trace=""
         )
         return msgspec.msgpack.decode(reply.body, type=End)
+
+    async def begun(self, service: str, instance: int, life: NewLife) -> None:
+        body = msgspec.msgpack.encode(LifeOf(instance, life))
+        subject = subjects.query(KEEPER, life_of(service))
+        await self._client.request(subject, body, instance=instance, deadline=limits.KEEPER_WITHIN_S, trace="")

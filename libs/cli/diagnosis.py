@@ -11,8 +11,10 @@ LAG_EVENTS: Final = 5_000  # more than what a busy second makes
 RESTARTS: Final = 5
 
 RELAY_NEXT: Final[Mapping[str, str]] = {
-    "ahead": "the log is shorter than its copy: an older dump was restored, or its tail lost. Stop writing; `theke verify` names it",
-    "diverged": "log and copy end in different events: one of them was replaced. `theke verify` names the row",
+    "ahead": "the log lost its tail, or an older dump was restored: nothing is written to it. Restore a newer dump if there is one; else "
+    "`theke log new-life` goes on without what was lost",
+    "diverged": "log and copy end in different events: nothing is written to the log. Restore a newer dump if there is one; else "
+    "`theke log new-life` goes on with the log as it is",
     "gap": "rows are missing in the log. `theke verify` names the first; restore it from a backup",
     "failing": "JetStream, the keeper or the log's database does not answer; the relay goes on by itself when they do. Look at "
     "NATS and its disk: a NATS whose disk was full has to be restarted (an embedded one is, by itself)",
@@ -46,6 +48,7 @@ def _services(services: Mapping[str, Any]) -> Iterator[Trouble]:
             continue
         for instance, head in facts["heads"].items():
             yield from _log(name, instance, head, facts)
+        yield from _stopped(name, facts)
 
 
 def _log(service: str, instance: Any, head: int, facts: Mapping[str, Any]) -> Iterator[Trouble]:
@@ -63,3 +66,15 @@ def _log(service: str, instance: Any, head: int, facts: Mapping[str, Any]) -> It
     state = facts["relay"].get(instance, {}).get("state", "copying")
     if state in RELAY_NEXT:
         yield Trouble(f"{place}: the copy in JetStream is {state}", RELAY_NEXT[state])
+
+
+def _stopped(service: str, facts: Mapping[str, Any]) -> Iterator[Trouble]:
+    """What a service does by itself and cannot do."""
+    for feed in facts.get("processes", {}).get("feeds", ()):
+        if feed.get("stopped_since") is not None:
+            place = f" i{feed['instance']}" if feed["instance"] or feed.get("source") else ""
+            hears = f", at {feed.get('position', 0):,} of {feed['source']}" if feed.get("source") else ""
+            yield Trouble(
+                f"{service}{place}: {feed['process']} is stopped{hears}: {feed['why']}",
+                f"put right what is wrong; it is tried again by itself, or at once: `theke processes retry {service}.{feed['process']}`",
+            )

@@ -12,18 +12,23 @@ from typing import Final
 import structlog
 
 from libs.cli import (
+    apikeys,
     applications,
-    downstream,
+    doctor,
     endpoints,
     events,
     exits,
     groups,
     instances,
+    log,
+    operators,
+    processes,
     projections,
     records,
     restart,
     status,
     up,
+    users,
     verify,
 )
 from libs.runtime.config import SettingInvalid, Settings
@@ -35,11 +40,18 @@ first steps:
   theke status                  what runs, where, since when
   theke status --json           the same for programs
   theke restart                 services and gateways one after the other, somebody always answers
+  theke doctor                  what is wrong with machine, servers, settings, streams, tables
   theke verify                  prove that nothing was lost
   theke events tail --follow    what happens, as it happens
   theke projections list        query tables: how far they are, what is held; rebuild them while tills sell
+  theke processes list          what services do by themselves, what stops it
+  theke log new-life            go on after a log lost its tail
   theke instances create NAME   another business on this installation
   theke downstream credentials INSTANCE   what a system that subscribes to its events logs in with
+  theke instances export NAME DIR   everything it booked, to take along; `delete` closes it
+  theke operators create USER   somebody who runs the installation
+  theke users password INSTANCE USER    a new password, shown once
+  theke apikeys create INSTANCE NAME --scope SCOPE   a program that reads
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file
@@ -74,6 +86,13 @@ exit codes:
 """
 
 
+JOBS: Final = (
+    *(up, status, restart, doctor, verify),
+    *(events, projections, processes, log),
+    *(instances, downstream, operators, users, apikeys, applications, groups, records, endpoints),
+)
+
+
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="theke",
@@ -82,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, restart, verify, events, projections, instances, downstream, applications, groups, records, endpoints):
+    for module in JOBS:
         module.add(subcommands)
     return whole
 

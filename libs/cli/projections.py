@@ -272,7 +272,7 @@ async def rebuilt(known: Places, service: str, projections: Sequence[Projection]
         for build in others:
             await store.set_state(read, service, build, store.State.ACTIVE)
         if same:
-            await _poke(known, service, REVIEW)
+            await poke(known, service, REVIEW)
             await work.taken_over()
         per_second = round(work.folded / max(seconds, 0.001))
         return Rebuilt(service, [build.id for build in work.builds], work.folded, round(seconds, 3), per_second, not others)
@@ -301,7 +301,7 @@ async def switched_back(known: Places, service: str, projections: Sequence[Proje
         builds = [_previous(states, projection) for projection in projections]
         for build in builds:
             await store.switch(read, service, build)
-    await _poke(known, service, REVIEW)
+    await poke(known, service, REVIEW)
     return builds
 
 
@@ -325,7 +325,7 @@ async def settled(known: Places, service: str, projections: Sequence[Projection]
         builds = [_previous(states, projection) for projection in projections]
         for build in builds:
             await store.set_state(read, service, build, store.State.RETIRED)
-        await _poke(known, service, REVIEW)
+        await poke(known, service, REVIEW)
         await asyncio.sleep(LET_GO_WITHIN_S)  # the projector and the last reader let go of them
         await rebuild.tidy(read, service, projections)
     return builds
@@ -347,7 +347,7 @@ async def retried(known: Places, service: str, projection: Projection, instance:
         lifted = await _lift(read, service, projection, instance)
     if not lifted:
         raise NotDone(f"{service}.{projection.name} is not held{f' for i{instance}' if instance is not None else ''}")
-    await _poke(known, service, REVIEW)
+    await poke(known, service, REVIEW)
     return lifted
 
 
@@ -389,7 +389,7 @@ async def skipped(known: Places, service: str, projection: Projection, instance:
         finally:
             await connection.close()
         await _lift(read, service, projection, instance)
-    await _poke(known, service, REVIEW)
+    await poke(known, service, REVIEW)
     return done.position
 
 
@@ -406,7 +406,7 @@ async def _log(known: Places, service: str) -> AsyncIterator[Log]:
         await log.close()
 
 
-async def _poke(known: Places, service: str, kind: str) -> None:
+async def poke(known: Places, service: str, kind: str) -> None:
     """Tells projector and readers to look now; who does not hear it looks within seconds."""
     if not known.nats_url:
         return

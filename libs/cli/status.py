@@ -75,13 +75,13 @@ async def _services(nats_url: str) -> dict[str, Any]:
     except (DomainError, TimeoutError):
         return {name: {"error": "NATS does not answer"} for name in SERVICES}
     try:
-        answers = await asyncio.gather(*(_service(services, name) for name in SERVICES))
+        answers = await asyncio.gather(*(service_status(services, name) for name in SERVICES))
         return dict(zip(SERVICES, answers, strict=True))
     finally:
         await connection.close()
 
 
-async def _service(services: Services, name: str) -> dict[str, Any]:
+async def service_status(services: Services, name: str) -> dict[str, Any]:
     """What the replica says that leads; while none does, any of them."""
     refused = ""
     for door in (LEADERS_STATUS, "status"):

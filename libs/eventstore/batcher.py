@@ -25,7 +25,7 @@ from libs.domain.errors import DomainError, Kind, unavailable
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import derived
 from libs.eventstore.codec import EVENT_MAX_BYTES, Meta, UnknownEvent, encode
-from libs.eventstore.log import Known, Log, LogBusy, LogUnreachable, Outcome
+from libs.eventstore.log import CLOSED, Known, Log, LogBusy, LogUnreachable, Outcome
 from libs.eventstore.measures import Appending
 from libs.eventstore.states import StateCache
 
@@ -37,6 +37,7 @@ QUEUE_MAX_COMMANDS = 4_096
 COMMAND_MAX_EVENTS = 4_096
 COMMAND_MAX_BYTES = BATCH_MAX_BYTES
 RETRY_PAUSE_S = 0.05
+STANDSTILL_RETRY_S = 60.0  # until an operator decided
 EVENT_STATE_BYTES = 200  # what an event that was read adds to a state, roughly
 
 
@@ -211,6 +212,8 @@ class Batcher:
 
     async def _commit(self, batch: list[Submission]) -> None:
         try:
+            if await self._log.renewed():
+                self._cache.clear()
             await self._load(batch, refresh=False)
             drafts, refused = self._decide(batch)
             if refused:
@@ -264,11 +267,15 @@ class Batcher:
                     wanted[instance, ref.name] = (ref, cached[0] if cached else 0)
         if not wanted:
             return False
-        moved = False
+        moved, shrunk = False, False
         loaded = await self._log.load([(instance, name, after) for (instance, name), (_, after) in wanted.items()])
         for ((instance, name), (ref, after)), stream in zip(wanted.items(), loaded, strict=True):
             cached = self._cache.get(instance, name)
             if cached is not None and stream.head == cached[0]:
+                continue
+            if stream.head < after:  # the log lost its tail, and with it what the cache knows
+                self._cache.drop(instance, name)
+                shrunk = True
                 continue
             moved = moved or stream.head != after
             # a rest may lie behind the cached version: then the events, if there are any, start there, from the initial state
@@ -280,7 +287,9 @@ class Batcher:
             for event in stream.events:
                 state = ref.aggregate.evolve(state, event)
             self._cache.put(instance, name, stream.head, state, EVENT_STATE_BYTES * len(stream.events))
-        return moved
+        if shrunk:
+            await self._load(batch, refresh=refresh)
+        return moved or shrunk
 
     def _starts(self, submission: Submission) -> dict[str, tuple[int, Any]]:
         instance = submission.command.instance
@@ -389,7 +398,7 @@ class Batcher:
             case "m":
                 submission.refuse(DomainError(Kind.UNPROCESSABLE, "key_misuse"))
             case "c":
-                submission.refuse(DomainError(Kind.GONE, "instance_closed"))
+                submission.refuse(await self._closed(command.instance))
             case "t":
                 submission.refuse(await self._taken(draft))
             case _ if any(ref.new for ref in submission.refs) and await self._exists(submission):
@@ -407,6 +416,13 @@ class Batcher:
         held = [claim for claim, holder in zip(draft.decision.take, holders, strict=True) if holder is not None]
         claim = (*held, *claims)[0]
         return DomainError(Kind.CONFLICT, "claim_taken", {"scope": claim.scope, "value": claim.value})
+
+    async def _closed(self, instance: int) -> DomainError:
+        """Why nothing is appended. What is known of a log that contradicts its copy may be what it lost."""
+        if await self._log.closed_because(instance) == CLOSED:
+            return DomainError(Kind.GONE, "instance_closed")
+        self._cache.drop_instance(instance)
+        return unavailable("log_stands_still", STANDSTILL_RETRY_S)
 
     async def _exists(self, submission: Submission) -> bool:
         """Whether a stream that was to be new is there: a repeat long after its command was forgotten."""

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import structlog
 
 from libs.domain.events import Recorded
@@ -26,6 +27,7 @@ APPEND_TIMEOUT_S = 8.0
 READ_TIMEOUT_S = 12.0  # a server that fell silent; a slow statement ends earlier, by STATEMENT_TIMEOUT_MS
 READ_MAX_ROWS = 5_000
 READERS_MAX = 2  # connections
+CLOSED = "closed"  # for good
 
 # a killed connection surfaces as any of these; InternalClientError is no subclass of the others
 LOST = (
@@ -85,6 +87,14 @@ class Outcome:
         self.waited = waited
 
 
+class NewLife(msgspec.Struct, frozen=True):
+    """The copy of a log begins anew behind a position; the one before went up to ``lost``."""
+
+    id: UUID
+    behind: int
+    lost: int
+
+
 class Log:
     """One writer connection and a small pool of readers on a service's schema."""
 
@@ -94,6 +104,7 @@ class Log:
         self._writer: asyncpg.Connection | None = None
         self._readers: Connections | None = None
         self._append: Any = None
+        self._renewed = False
 
     async def open(self) -> None:
         self._readers = Connections(
@@ -128,7 +139,19 @@ class Log:
             writer = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings())
             self._append = await writer.prepare(sql("append_batch"), timeout=CONNECT_TIMEOUT_S)
             self._writer = writer
+            self._renewed = True
         return self._writer
+
+    async def renewed(self) -> bool:
+        """Whether the writer's connection is another one than when this was last asked: then the server may be one that knows less than
+        before. Raises LogUnreachable."""
+        try:
+            await self._connected()
+        except LOST as error:
+            self._drop_writer()
+            raise LogUnreachable(str(error)) from error
+        renewed, self._renewed = self._renewed, False
+        return renewed
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
@@ -236,6 +259,39 @@ class Log:
     async def close_instance(self, instance: int) -> None:
         """No command of this instance is appended any more."""
         await self._read("close_instance", instance)
+
+    async def reopen_instance(self, instance: int) -> None:
+        """Undoes ``close_instance``."""
+        await self._read("reopen_instance", instance)
+
+    async def purge_instance(self, instance: int) -> None:
+        """From now on rows of this instance, which is closed, may be removed."""
+        await self._read("purge_instance", instance)
+
+    async def is_purged(self, instance: int) -> bool:
+        return bool(await self._read("is_purged", instance))
+
+    async def closed_because(self, instance: int) -> str:
+        """Why nothing is appended: CLOSED, or how the log and its copy contradict each other; empty if there is no reason."""
+        rows = await self._read("closed_because", instance)
+        return str(rows[0]["why"]) if rows else ""
+
+    async def stand_still(self, instance: int, why: str) -> None:
+        """Nothing is appended until ``go_on``."""
+        await self._read("stand_still", instance, why)
+
+    async def go_on(self, instance: int) -> None:
+        """Undoes ``stand_still`` and ``begin_life``; an instance that was closed stays so."""
+        await self._read("go_on", instance)
+
+    async def begin_life(self, instance: int, life: UUID, behind: int, lost: int) -> None:
+        """An operator decided that the log goes on as it is: its copy, which goes up to ``lost``, is to begin anew behind ``behind``."""
+        await self._read("begin_life", instance, life, behind, lost)
+
+    async def life_to_begin(self, instance: int) -> NewLife | None:
+        """What an operator decided and nobody has done yet."""
+        rows = await self._read("life_to_begin", instance)
+        return NewLife(rows[0]["life"], rows[0]["behind"], rows[0]["lost"]) if rows else None
 
     async def forget_commands(self, before: datetime) -> None:
         """Drops remembered commands older than ``before``; their streams still refuse a second creation."""

@@ -41,6 +41,10 @@ class StateCache:
         if entry is not None:
             self._bytes -= entry[2]
 
+    def drop_instance(self, instance: int) -> None:
+        for of, stream in [key for key in self._entries if key[0] == instance]:
+            self.drop(of, stream)
+
     def clear(self) -> None:
         self._entries.clear()
         self._bytes = 0

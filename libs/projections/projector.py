@@ -277,6 +277,7 @@ class Projector:
     async def _review(self, connection: asyncpg.Connection) -> None:
         """Takes over builds that were filled, lets go of retired ones, goes on where a hold was lifted."""
         held = dict(self._held)
+        await self._look()
         await self._load_checkpoints(connection)
         if held.keys() - self._held.keys():
             self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
@@ -308,6 +309,8 @@ class Projector:
         for instance, head in heads.items():
             while (at := self._positions.get((build.id, instance), 0)) < head and (build.id, instance) not in self._held:
                 events = await self._log.read(instance, at, BATCH_MAX_EVENTS)
+                if not events:  # the log lost its tail
+                    break
                 await self._project(connection, {instance: events}, (build,))
         if any(id_ == build.id for id_, _ in self._held):
             log.error("rebuilt tables are held and not switched to", service=self._service, build=build.id)
@@ -330,6 +333,7 @@ class Projector:
 
     async def _load_checkpoints(self, connection: asyncpg.Connection) -> None:
         """Which builds are live, how far they are, and what is held."""
+        before = {instance: self._lowest(instance) for _, instance in self._positions}
         known = await store.builds(connection, self._service)
         live = [
             (Build(projection, generation), state)
@@ -341,7 +345,9 @@ class Projector:
         self._active = frozenset(build.id for build, state in live if state == store.State.ACTIVE)
         self._positions, self._held = {}, {}
         await self._load_positions(connection, {build.id for build in self._builds})
-        for instance in {instance for _, instance in self._positions}:
+        for instance in {instance for _, instance in self._positions} | before.keys():
+            if self._lowest(instance) < before.get(instance, 0):  # made anew of a log that lost its tail
+                self._seen.pop(instance, None)
             self._reached(instance, self._lowest(instance))
 
     async def _load_positions(self, connection: asyncpg.Connection, ids: set[str]) -> None:
@@ -352,8 +358,11 @@ class Projector:
                     self._held[key] = why
 
     async def _look(self) -> None:
-        for instance, head in (await self._log.heads()).items():
-            self.poke(instance, head)
+        known, heads = dict(self._heads), await self._log.heads()
+        for instance in known.keys() | heads.keys():
+            if heads.get(instance, 0) < known.get(instance, 0):  # it lost its tail
+                self._heads[instance] = heads.get(instance, 0)
+            self.poke(instance, heads.get(instance, 0))
 
     def _lowest(self, instance: int) -> int:
         """How far what readers get is."""

@@ -31,6 +31,7 @@ from libs.records.numbered import FORGETS, Check, Dropped, Family, Forget, Numbe
 from libs.records.numbered_tables import numbered_projection
 from libs.runtime.asking import Services
 from libs.runtime.dispatcher import After
+from libs.runtime.processes import EVERY_INSTANCE, Process
 from libs.runtime.resources import ResourceReads
 from libs.runtime.service import Host, Query
 
@@ -98,6 +99,7 @@ class Forgetting:
         self._family = family
         self._client = Client(host.connection)
         self._services = Services(self._client)
+        self._process = Process("references")
         for member in family.members:
             host.dispatcher.wait_after(f"{member.type.name}.delete", self._dropped)
         host.dispatcher.wait_after(FORGETS, self._dropped)
@@ -107,6 +109,7 @@ class Forgetting:
     async def start(self) -> None:
         await self._client.open()
         self._host.on_stop(self._client.close)
+        self._host.processes.add(self._process)
         self._host.run(self._sweep_for_ever())
 
     async def _dropped(self, command: Command[Any], answer: Dropped, left: float) -> Dropped:
@@ -147,13 +150,26 @@ class Forgetting:
 
     async def _sweep_for_ever(self) -> None:
         while True:
+            if self._host.projector.leading:
+                await self._sweep_all()
+                self._process.came_round()
+            await self._process.rest(SWEEP_EVERY_S)
+
+    async def _sweep_all(self) -> None:
+        """What stops an instance stops no other one."""
+        try:
+            instances = await self._host.log.heads()
+            self._process.reached(EVERY_INSTANCE)
+        except LogUnreachable as error:
+            self._process.stopped(EVERY_INSTANCE, str(error))
+            return
+        for instance in instances:
             try:
-                if self._host.projector.leading:
-                    for instance in await self._host.log.heads():
-                        await self.sweep(instance)
+                await self.sweep(instance)
+                self._process.reached(instance)
             except (DomainError, LogUnreachable) as error:
-                log.warning("sweep postponed", service=self._family.service, error=str(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
+                log.warning("sweep postponed", service=self._family.service, instance=instance, error=str(error))
+                self._process.stopped(instance, str(error))
 
     async def sweep(self, instance: int) -> int:
         """How many references to nothing were found and forgotten."""

@@ -17,12 +17,15 @@ import structlog
 
 from libs.bus import subjects
 from libs.bus.client import Client
+from libs.contracts.lives import LIFE_BEGAN, LifeBegan
 from libs.domain.errors import DomainError
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
+from libs.runtime import lives
 from libs.runtime.asking import Services
 from libs.runtime.log_reading import LogRequest
 from libs.runtime.measures import OpenWork
+from libs.runtime.processes import EVERY_INSTANCE, Process
 from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import Host
 
@@ -35,8 +38,17 @@ PAUSE_S: Final = 1.0  # after a failure
 INSTALLATION: Final = 0
 
 Feed = tuple[int, str]  # instance, source
-Place = Callable[[int, str], Awaitable[int]]
-Handle = Callable[[int, str, Sequence[CloudEvent]], Awaitable[None]]
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """How far a log was heard, in which of its lives (``libs/contracts/lives.py``; empty: its first)."""
+
+    position: int = 0
+    life: str = ""
+
+
+Place = Callable[[int, str], Awaitable[Heard]]
+Handle = Callable[[int, str, str, Sequence[CloudEvent]], Awaitable[None]]
 
 
 class Heads(msgspec.Struct, frozen=True):
@@ -46,20 +58,22 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 class Hearing:
-    """``place(instance, source)``: the position behind which to go on; ``handle(instance, source, events)``: what is made of the next
-    events. What it raises stops that feed until the next look, and is tried again then; other feeds go on. One process of a service
-    hears, the one that leads."""
+    """``place(instance, source)``: behind what to go on; ``handle(instance, source, life, events)``: what is made of the next events.
+    What it raises stops that feed until the next look, and is tried again then; other feeds go on. One process of a service hears, the
+    one that leads. ``name``: what the process is called."""
 
-    def __init__(self, host: Host, sources: Sequence[str], place: Place, handle: Handle) -> None:
+    def __init__(self, host: Host, name: str, sources: Sequence[str], place: Place, handle: Handle) -> None:
         self._host = host
         self._sources = tuple(sources)
         self._place = place
         self._handle = handle
         self._client = Client(host.connection)
         self._services = Services(self._client)
-        self._positions: dict[Feed, int] = {}
+        self._positions: dict[Feed, Heard] = {}
+        self._lives: dict[Feed, frozenset[str]] = {}  # that are known of a log
         self._behind: set[Feed] = set()
         self._wake = asyncio.Event()
+        self._process = Process(name, self._again)
         self._retries = 0
         self._failed: dict[Feed, float] = {}  # since when, by the monotonic clock
 
@@ -71,14 +85,24 @@ class Hearing:
     async def start(self) -> None:
         await self._client.open()
         self._host.on_stop(self._client.close)
+        self._host.processes.add(self._process)
         for source in self._sources:
             await self._host.connection.listen(subjects.published_of(source), self._hinted)
-        self._host.processes["hearing"] = self.work
+        self._host.works["hearing"] = self.work
         self._host.run(self._for_ever())
 
     def _hinted(self, subject: str, _reply: str, _payload: bytes, _header: bytes) -> None:
-        _, source, instance, *_ = subject.split(".")
-        self._behind.add((int(instance[1:]), source))
+        _, source, instance, *what = subject.split(".")
+        feed = int(instance[1:]), source
+        if ".".join(what) == LIFE_BEGAN:  # what was heard may be no more
+            self._positions.pop(feed, None)
+        self._behind.add(feed)
+        self._wake.set()
+
+    def _again(self, instance: int | None) -> None:
+        """An operator wants what is stopped to be tried now."""
+        stopped = (feed for feed in self._process.feeds if feed.stopped_since is not None)
+        self._behind |= {(feed.instance, feed.source) for feed in stopped if instance in (None, feed.instance)}
         self._wake.set()
 
     async def _for_ever(self) -> None:
@@ -87,9 +111,11 @@ class Hearing:
             led, leads = leads, self._host.projector.leading
             if leads and not led:
                 self._positions.clear()  # somebody else heard meanwhile
+                self._process.forget()
                 await self._look()
             if leads:
                 await self._catch_up()
+                self._process.came_round()
             else:
                 self._behind.clear()
                 self._failed.clear()
@@ -102,16 +128,27 @@ class Hearing:
 
     async def _look(self) -> None:
         """Finds what is behind without a hint."""
-        await asyncio.gather(*map(self._look_at, self._sources))
+        silent = list(filter(None, await asyncio.gather(*map(self._look_at, self._sources))))
+        if silent:
+            self._process.stopped(EVERY_INSTANCE, "; ".join(silent))
+        else:
+            self._process.reached(EVERY_INSTANCE)
 
-    async def _look_at(self, source: str) -> None:
+    async def _look_at(self, source: str) -> str:
+        """Why the source cannot be heard, or nothing."""
         asker = system(INSTALLATION, self._host.service.name)
         try:
             found = await self._services.query(source, "status", {}, Heads, principal=asker, deadline=LOOK_WITHIN_S)
         except DomainError as error:
             log.warning("cannot hear", source=source, error=str(error))
-            return
-        self._behind |= {(instance, source) for instance, head in found.heads.items() if head > self._positions.get((instance, source), 0)}
+            return f"{source}: {error}"
+        for instance, head in found.heads.items():
+            known = self._positions.get((instance, source), Heard()).position
+            if head < known:  # it lost its tail
+                self._positions.pop((instance, source))
+            if head != known:
+                self._behind.add((instance, source))
+        return ""
 
     async def _catch_up(self) -> None:
         feeds, self._behind = sorted(self._behind), set()
@@ -119,33 +156,55 @@ class Hearing:
             try:
                 await self._follow(instance, source)
                 self._failed.pop((instance, source), None)
-            except (DomainError, LogUnreachable) as error:
-                log.warning("hearing postponed", instance=instance, source=source, error=str(error))
-                self._give_up((instance, source))
-            except Exception:
-                log.exception("hearing stopped", instance=instance, source=source)
-                self._give_up((instance, source))
+            except Exception as error:
+                if isinstance(error, DomainError | LogUnreachable):
+                    log.warning("hearing postponed", instance=instance, source=source, error=str(error))
+                else:
+                    log.exception("hearing stopped", instance=instance, source=source)
+                self._give_up((instance, source), str(error) or repr(error))
 
-    def _give_up(self, feed: Feed) -> None:
+    def _give_up(self, feed: Feed, why: str) -> None:
         """Until the next look."""
         self._positions.pop(feed, None)
         self._retries += 1
         self._failed.setdefault(feed, time.monotonic())
+        self._process.stopped(feed[0], why, feed[1])
 
     async def _follow(self, instance: int, source: str) -> None:
-        position = self._positions.get((instance, source))
-        if position is None:
-            position = await self._place(instance, source)
-        while events := await self._read(instance, source, position):
-            await self._handle(instance, source, events)
-            position = events[-1].position
-            self._positions[instance, source] = position
-        self._positions[instance, source] = position
+        heard = self._positions.get((instance, source)) or await self._resumed(instance, source)
+        while events := await self._read(instance, source, heard.position):
+            if any(self._begins_a_life(one, instance, source) for one in events):
+                heard = await self._resumed(instance, source)
+                continue
+            await self._handle(instance, source, heard.life, events)
+            heard = Heard(events[-1].position, heard.life)
+            self._keep(instance, source, heard)
+        self._keep(instance, source, heard)
 
-    async def _read(self, instance: int, source: str, after: int) -> list[CloudEvent]:
+    def _keep(self, instance: int, source: str, heard: Heard) -> None:
+        self._positions[instance, source] = heard
+        self._process.reached(instance, source, heard.position)
+
+    async def _resumed(self, instance: int, source: str) -> Heard:
+        """Where one stopped, unless the log began a new life behind that: then where that began."""
+        heard = await self._place(instance, source)
+        stream = lives.stream(source, instance)
+        began = [msgspec.json.decode(one.data, type=LifeBegan) for one in await self._read(instance, source, 0, stream)]
+        known = [one.life for one in began]
+        self._lives[instance, source] = frozenset(known)
+        later = began[known.index(heard.life) + 1 :] if heard.life in known else began
+        return Heard(min([heard.position, *(one.behind for one in later)]), known[-1] if known else "")
+
+    async def _read(self, instance: int, source: str, after: int, stream: str = "") -> list[CloudEvent]:
         """The next events behind a position."""
         events: list[CloudEvent] = []
-        async with aclosing(self._services.log(source, LogRequest(instance, after, READ_EVENTS))) as pieces:
+        async with aclosing(self._services.log(source, LogRequest(instance, after, READ_EVENTS, stream=stream))) as pieces:
             async for piece in pieces:
                 events += piece
         return events
+
+    def _begins_a_life(self, one: CloudEvent, instance: int, source: str) -> bool:
+        """Of this log (that of the installation notes the lives of others too), and one that was not known when it was resumed."""
+        if one.type != LIFE_BEGAN or one.stream != lives.stream(source, instance):
+            return False
+        return msgspec.json.decode(one.data, type=LifeBegan).life not in self._lives.get((instance, source), ())

@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,7 +25,7 @@ from libs.bus.connection import Connection, connect
 from libs.bus.inbox import Inbox
 from libs.bus.jetstream import JetStream
 from libs.bus.server import Request, Server
-from libs.bus.streams import KEEPER, STREAM, LogOf, OwnStreams
+from libs.bus.streams import KEEPER, STREAM, LifeOf, LogOf, OwnStreams, life_of
 from libs.bus.subjects import Call
 from libs.contracts.asks import ASKS
 from libs.contracts.auth.commands import Instance, NoBody
@@ -137,6 +138,8 @@ class Keeper:
         await connection.listen(created, lambda *_: self._wake.set())
         server = Server(connection, KEEPER)
         server.register(Call.QUERY, STREAM, self._stream)
+        for service in ASKS:
+            server.register(Call.QUERY, life_of(service), partial(self._life, service))
         await server.start()
 
     async def _connected(self) -> Connection:
@@ -184,6 +187,29 @@ class Keeper:
         self._declared.add((asked.service, asked.instance))
         return msgspec.msgpack.encode(end)
 
+    async def _life(self, service: str, request: Request) -> bytes:
+        """Replaces the stream of a log, and the mirror with it: what that holds of the life before must not pass for what follows. Its
+        consumers end, and downstream systems begin anew where the event ``log.life_began`` says."""
+        asked = msgspec.msgpack.decode(request.body, type=LifeOf)
+        await self._streams.begun(service, asked.instance, asked.life)
+        if asked.instance != INSTALLATION:
+            async with self._within(asked.instance) as jetstream:
+                await jetstream.delete(accounts.mirror_of(service))
+            self.mirrored -= {asked.instance}
+            self._wake.set()
+        return b""
+
+    @asynccontextmanager
+    async def _within(self, instance: int) -> AsyncIterator[JetStream]:
+        """JetStream of an instance's account."""
+        connection = await connect(self._bus.url_of(accounts.keeper(instance).name), name=KEEPER, within=ADMITTED_WITHIN_S)
+        try:
+            inbox = Inbox(connection)
+            await inbox.open()
+            yield JetStream(connection, inbox)
+        finally:
+            await _left(connection)
+
     async def _listed(self) -> frozenset[int]:
         asker = system(INSTALLATION, KEEPER)
         found = await self._services.query(AUTH, "instance.list", NoBody(), list[Instance], principal=asker, deadline=ASK_WITHIN_S)
@@ -211,17 +237,10 @@ class Keeper:
             self.mirrored |= {instance}
 
     async def _mirror(self, instance: int) -> None:
-        url = self._bus.url_of(accounts.keeper(instance).name)
-        connection = await connect(url, name=KEEPER, within=ADMITTED_WITHIN_S)
-        try:
-            inbox = Inbox(connection)
-            await inbox.open()
-            jetstream = JetStream(connection, inbox)
+        async with self._within(instance) as jetstream:
             await self._imported(jetstream, instance)
             for service in ASKS:
                 await jetstream.declare(accounts.mirror_config(service, instance, replicas=self._replicas))
-        finally:
-            await _left(connection)
         log.info("downstream_ready", instance=instance)
 
     async def _imported(self, jetstream: JetStream, instance: int) -> None:

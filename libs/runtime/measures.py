@@ -215,7 +215,7 @@ class ServiceMeasures(Collector):
         yield _many("theke_requests_total", self._name, msgspec.structs.asdict(server.counts))
 
     def _work(self) -> Iterator[Metric]:
-        work = {process: look() for process, look in self._host.processes.items()}
+        work = {process: look() for process, look in self._host.works.items()}
         yield _many("theke_processes_open", self._name, {process: found.open for process, found in work.items()})
         yield _many("theke_processes_oldest_open_seconds", self._name, {process: found.oldest_s for process, found in work.items()})
         yield _many("theke_processes_retries_total", self._name, {process: found.retries for process, found in work.items()})

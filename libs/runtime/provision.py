@@ -12,7 +12,7 @@ from libs.contracts.auth.events import INSTALLATION
 from libs.contracts.auth.records import USER
 from libs.contracts.inventory.records import TAX_RATE
 from libs.contracts.shipped import TAX_RATES
-from libs.domain.errors import DomainError
+from libs.domain.errors import DomainError, conflict
 from libs.domain.ids import NAMESPACE, key_of
 from libs.domain.principal import Principal, system
 from libs.domain.records import RecordType, RecordView
@@ -71,6 +71,8 @@ async def create_instance(services: Services, name: str) -> Provisioning:
         instance, _ = await services.command(
             "auth", "instance.create", CreateInstance(name=name), Instance, principal=system(INSTALLATION, "provision"), id=root
         )
+        if all(one.id != instance.id for one in await list_instances(services)):  # there was one of that name, and it was purged
+            raise conflict("claim_taken", scope="instance.name", value=name)
     provisioning = Provisioning(services, name, instance)
     for rate in TAX_RATES:
         await provisioning.create(TAX_RATE, str(rate["tax_class"]), rate)

@@ -13,7 +13,7 @@ from libs.bus import subjects
 from libs.bus.relay import Rendered
 from libs.domain.events import event_class
 from libs.domain.ids import instance_token
-from libs.eventstore.log import Log
+from libs.eventstore.log import Log, NewLife
 
 PUBLISHED_IN = "libs.contracts."
 SUBJECTS_KNOWN_MAX = 100_000
@@ -100,7 +100,7 @@ def render(service: str, row: Mapping[str, Any]) -> Rendered:
 
 
 class PublishedLog:
-    """The logs of a service as the relay reads them."""
+    """The logs of a service as the relay reads them, and keeps them from growing."""
 
     def __init__(self, service: str, log: Log) -> None:
         self._service = service
@@ -111,3 +111,15 @@ class PublishedLog:
 
     async def read(self, instance: int, after: int, limit: int) -> Sequence[Rendered]:
         return [render(self._service, row) for row in await self._log.read_rows(instance, after, limit)]
+
+    async def stand_still(self, instance: int, why: str) -> None:
+        await self._log.stand_still(instance, why)
+
+    async def go_on(self, instance: int) -> None:
+        await self._log.go_on(instance)
+
+    async def life_to_begin(self, instance: int) -> NewLife | None:
+        return await self._log.life_to_begin(instance)
+
+    async def is_purged(self, instance: int) -> bool:
+        return await self._log.is_purged(instance)

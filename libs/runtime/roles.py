@@ -43,7 +43,8 @@ COMMAND_TIMEOUT_S: Final = 60.0
 LOG_TABLES: Final = {
     "events": "select, insert",
     "commits": "select, insert",
-    "closed": "select, insert",
+    "closed": "select, insert, update, delete",
+    "purged": "select",
     "streams": "select, insert, update",
     "series": "select, insert, update",
     "leases": "select, insert, update",

@@ -40,10 +40,12 @@ from libs.projections.tables import Tables
 from libs.runtime import databases, logs
 from libs.runtime.config import Settings
 from libs.runtime.dispatcher import Dispatcher, decoded, principal_of
+from libs.runtime.lives import BEGIN_LIFE
 from libs.runtime.log_reading import LogRequest, selected
 from libs.runtime.lookups import Lookups
 from libs.runtime.measures import Exposition, OpenWork, ProcessMeasures, Pulse, ServiceMeasures
 from libs.runtime.operations import LAG_MAX_EVENTS, Health, Operations, Waits
+from libs.runtime.processes import EVERY_INSTANCE, RETRY, Process, Processes, Retry
 from libs.runtime.publishing import PublishedLog, render
 from libs.runtime.spans import open_spans, trace_in
 
@@ -110,13 +112,14 @@ class Host:
         self.tables = Tables(self.read_dsn, service.name)
         self.batcher = Batcher(self.log)
         self.projector = Projector(self.read_dsn, service.name, service.projections, self.log, self._announce, self._switched)
-        self._commands = (*service.commands, SKIP)
+        self._commands = (*service.commands, SKIP, BEGIN_LIFE)
+        self.processes = Processes()
         self.dispatcher = Dispatcher(self._commands, self.batcher, self.projector, Lookups(self.tables, self.log), self._appended)
         self.connection: Connection
         self.server: Server
         self.live: Live
         self.relay: Relay
-        self.processes: dict[str, Callable[[], OpenWork]] = {}
+        self.works: dict[str, Callable[[], OpenWork]] = {}
         self.pulse = Pulse()
         self.operations: Operations
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,12 +144,13 @@ class Host:
         self.live = Live(self.connection)
         self.server = Server(self.connection, name, begun=self._follow)
         published, replicas = PublishedLog(name, self.log), self.settings.stream_replicas
-        self.relay = Relay(self.connection, name, published, replicas=replicas, kept=self.settings.streams_kept)
+        self.relay = Relay(self.connection, name, published, guard=published, replicas=replicas, kept=self.settings.streams_kept)
         self.batcher.start()
         self.projector.start()
         await self.live.on_poke(name, lambda poke: self._poked(poke.instance, poke.head))
         await self.live.subscribe(name, "projected", self._projected)
         await self.live.subscribe(name, REVIEW, lambda _: self.projector.review())
+        await self.live.subscribe(name, RETRY, lambda payload: self.processes.retry(msgspec.msgpack.decode(payload, type=Retry)))
         await self.live.subscribe(EVERYBODY, SWITCHED, lambda _: self.tables.forget_revisions())
         async with asyncio.timeout(READY_WITHIN_S):
             await self.projector.ready.wait()
@@ -247,12 +251,16 @@ class Host:
             await doors.drain(0.0)
 
     async def _keep_house(self) -> None:
+        process = self.processes.add(Process("housekeeping"))
         while True:
             try:
                 await self.log.forget_commands(SystemClock().now() - COMMANDS_REMEMBERED)
+                process.reached(EVERY_INSTANCE)
             except LogUnreachable as error:
                 log.warning("housekeeping postponed", service=self.service.name, error=str(error))
-            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+                process.stopped(EVERY_INSTANCE, str(error))
+            process.came_round()
+            await process.rest(HOUSEKEEPING_EVERY_S)
 
     # what operators see
 
@@ -314,6 +322,7 @@ class Host:
                 "heads": heads,
                 "relay": relayed,
                 "projections": self.projector.status(),
+                "processes": self.processes.told(),
                 "queued": self.batcher.queued,
                 "appends": self.batcher.batches,
                 "commands": self.batcher.commands,

@@ -65,6 +65,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "application_not_found": Text("Anwendung nicht gefunden", "Application not found"),
     "application_in_use": Text("Anwendung wird verwendet", "Application is in use"),
     "instance_not_found": Text("Mandant nicht gefunden", "Instance not found"),
+    "instance_open": Text("Mandant noch offen", "Instance is open"),
     "article_not_found": Text("Artikel nicht gefunden", "Article not found"),
     "article_group_not_found": Text("Artikelgruppe nicht gefunden", "Article group not found"),
     "article_group_in_use": Text("Artikelgruppe wird verwendet", "Article group is in use"),
@@ -209,6 +210,8 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "row_in_use": Text("Datensatz wird verwendet", "Row is in use"),
     "id_present": Text("ID vorhanden", "ID is present"),
     "id_differs": Text("Andere ID", "Another ID"),
+    "key_reads_only": Text("Der Schlüssel darf nur lesen", "The key may only read"),
+    "log_stands_still": Text("Buchungen angehalten", "Nothing is booked for now"),
     "internal": Text("Interner Fehler", "Internal error"),
 }
 _NOT_READY: Final = Text("Dienst nicht erreichbar", "Service unavailable")
@@ -263,6 +266,10 @@ DETAILS: Final[Mapping[str, Text]] = {
         "Der Code oder sein Gutschein ist storniert oder abgeschaltet", "The code or its coupon is cancelled or deactivated"
     ),
     "coupon_not_valid": Text("Der Code gilt noch nicht oder nicht mehr", "The code is not valid yet, or not any more"),
+    "log_stands_still": Text(
+        "Dem Protokoll fehlen Buchungen, die es schon hatte; der Betreiber muss entscheiden, wie es weitergeht (theke log new-life)",
+        "The log lacks bookings that it had before; the operator has to decide how to go on (theke log new-life)",
+    ),
     "row_gone": Text("Der Datensatz mit ID '{id}' ist nach dem Schreiben nicht mehr da", "The row with ID '{id}' is gone after the write"),
     "malformed_json": Text("Der Inhalt ist ab Byte {byte} kein gültiges JSON", "The body is not valid JSON from byte {byte} on"),
     "json_too_deep": Text("Der Inhalt ist tiefer als {max} Ebenen verschachtelt", "The body is nested deeper than {max} levels"),
@@ -436,6 +443,7 @@ DETAILS: Final[Mapping[str, Text]] = {
     "credentials_wrong": Text("Benutzername oder Passwort falsch", "User name or password is wrong"),
     "application_not_found": Text("Anwendung '{id}' existiert nicht", "There is no application '{id}'"),
     "application_in_use": Text("Anwendung '{id}' wird noch verwendet", "Application '{id}' is still in use"),
+    "instance_open": Text("Mandant '{id}' ist nicht geschlossen", "Instance '{id}' is not closed"),
     "instance_not_found": Text("Mandant '{id}' existiert nicht", "There is no instance '{id}'"),
     "last_admin": Text(
         "Ohne Mitarbeiter '{id}' könnte niemand mehr den Betrieb verwalten",

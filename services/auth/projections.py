@@ -9,7 +9,10 @@ from libs.contracts.auth.events import (
     CredentialAdded,
     CredentialRemoved,
     CredentialSet,
+    InstanceClosed,
     InstanceCreated,
+    InstancePurged,
+    InstanceReopened,
     SessionEnded,
     SessionOpened,
 )
@@ -17,7 +20,9 @@ from libs.domain.events import Recorded
 from libs.projections.declare import Projection, Table
 from libs.projections.rows import Rows
 
-INSTANCES: Final = Projection("instances", 1, (Table("instances", {"key": "text", "id": "int"}, indexes=(("id",),)),))
+INSTANCES: Final = Projection(
+    "instances", 2, (Table("instances", {"key": "text", "id": "int", "closed_at": "timestamptz"}, indexes=(("id",),)),)
+)
 CREDENTIALS: Final = Projection(
     "credentials", 2, (Table("credentials", {"key": "text", "secret": "text", "pin": "text", "card": "text"}, indexes=(("card",),)),)
 )
@@ -29,7 +34,22 @@ REVOCATIONS: Final = Projection(
 
 @INSTANCES.on(InstanceCreated)
 def instance_created(rows: Rows, event: Recorded) -> None:
-    rows.put("instances", event.data.name, id=event.number)
+    rows.put("instances", event.data.name, id=event.number, closed_at=None)
+
+
+@INSTANCES.on(InstanceClosed)
+def instance_closed(rows: Rows, event: Recorded) -> None:
+    rows.put("instances", event.data.name, id=event.data.instance, closed_at=event.data.at)
+
+
+@INSTANCES.on(InstanceReopened)
+def instance_reopened(rows: Rows, event: Recorded) -> None:
+    rows.put("instances", event.data.name, id=event.data.instance, closed_at=None)
+
+
+@INSTANCES.on(InstancePurged)
+def instance_purged(rows: Rows, event: Recorded) -> None:
+    rows.delete("instances", event.data.name)
 
 
 def _credentials(event: Recorded) -> list[tuple[str, tuple[str]]]:

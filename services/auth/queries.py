@@ -19,7 +19,7 @@ from services.auth.admission import may_log_in, rights_given, roles_of
 from services.auth.token_tables import HOLDER_BY_KEY
 
 INSTANCE_BY_NAME: Final = Statement("select t.id, t.key from {auth.instances} t where t.instance = $1 and t.key = $2")
-INSTANCES: Final = Statement("select t.id, t.key from {auth.instances} t where t.instance = $1 order by t.id")
+INSTANCES: Final = Statement("select t.id, t.key, t.closed_at from {auth.instances} t where t.instance = $1 order by t.id")
 _LOGIN: Final = (
     "select u.key, u.id, u.username, u.roles, u.rights, u.is_active, u.end_date, u.apionly, c.secret, c.pin from {auth.users} u "
     "left join {auth.credentials} c on c.instance = $1 and c.key = u.key where u.instance = $1"
@@ -43,7 +43,7 @@ REVOKED: Final = Statement(
 
 
 async def instances(tables: Tables) -> list[Instance]:
-    return [Instance(id=row["id"], name=row["key"]) for row in await tables.fetch(INSTANCES, INSTALLATION)]
+    return [Instance(id=row["id"], name=row["key"], closed_at=row["closed_at"]) for row in await tables.fetch(INSTANCES, INSTALLATION)]
 
 
 async def list_instances(ask: Ask) -> list[Instance]:

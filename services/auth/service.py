@@ -19,13 +19,14 @@ from libs.runtime.records import record_parts
 from libs.runtime.resources import ResourceReads
 from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service, subject_name
-from services.auth import access_tokens, instances, oauth_doors, sessions, staff
+from services.auth import access_tokens, api_keys, instances, oauth_doors, operators, sessions, staff
 from services.auth.applications import APPLICATIONS
 from services.auth.attempts import Attempts
 from services.auth.client_check import ClientCheck
 from services.auth.codes import Codes, new_code_key
 from services.auth.doors import Doors
 from services.auth.oauth_doors import OAuthDoors
+from services.auth.operators import OperatorDoors
 from services.auth.password_check import PasswordCheck
 from services.auth.permissions import check_permission
 from services.auth.projections import CREDENTIALS, INSTANCES, LOGINS, REVOCATIONS
@@ -59,6 +60,7 @@ async def _extend(host: Host) -> None:
     await tries.open()
     check = PasswordCheck(host.tables, safe, tries)
     doors, staff_doors = Doors(host, safe, check, attempts, mint), StaffDoors(host, safe)
+    operator_doors = OperatorDoors(host, safe, tries)
     clients = ClientCheck(host.tables, secrets)
     token_doors = TokenDoors(host, check, clients)
     oauth = OAuthDoors(host, check, clients, mint, Codes(await secrets.keep(0, CODE_KEY, new_code_key())))
@@ -76,6 +78,8 @@ async def _extend(host: Host) -> None:
         "user.set_first_password": doors.set_first_password,
         "token.login": token_doors.login,
         "application.set_secret": token_doors.set_client_secret,
+        "operator.add": operator_doors.add,
+        "operator.check": operator_doors.check,
         **oauth_doors.doors(oauth),
     }
     assert answers.keys() == DOORS.keys()
@@ -96,7 +100,7 @@ async def _heartbeat(host: Host) -> None:
 DOORS: Final = {
     **dict.fromkeys(("login", "pin", "card", "switch", "refresh", "user.set_password", "user.set_first_password"), ("", WRITE)),
     **dict.fromkeys(("token.login", *oauth_doors.NAMES), ("", WRITE)),
-    "application.set_secret": (OPERATE, WRITE),
+    **dict.fromkeys(("application.set_secret", "operator.add", "operator.check"), (OPERATE, WRITE)),
     **dict.fromkeys(("staff.create", "staff.change"), (STAFF, WRITE)),
 }
 
@@ -110,12 +114,24 @@ SERVICE = Service(
         *staff.COMMANDS,
         *APPLICATIONS.commands(),
         *instances.COMMANDS,
+        operators.REMOVE,
+        *api_keys.COMMANDS,
         sessions.CONFIRM,
         sessions.END,
         access_tokens.REVOKE,
     ),
-    projections=(*_parts.projections, *ERP.projections, INSTANCES, CREDENTIALS, LOGINS, REVOCATIONS, *TOKEN_PROJECTIONS),
-    queries=(*_parts.queries, *ERP.queries, *_seen, *QUERIES, *STAFF_QUERIES),
+    projections=(
+        *_parts.projections,
+        *ERP.projections,
+        INSTANCES,
+        operators.OPERATORS,
+        api_keys.API_KEYS,
+        CREDENTIALS,
+        LOGINS,
+        REVOCATIONS,
+        *TOKEN_PROJECTIONS,
+    ),
+    queries=(*_parts.queries, *ERP.queries, *_seen, *QUERIES, *STAFF_QUERIES, *operators.QUERIES, *api_keys.QUERIES),
     extend=_extend,
     doors=DOORS,
 )

@@ -4,7 +4,6 @@ once. A file is named by one record from its first moment on and by no other one
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
@@ -22,6 +21,7 @@ from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
 from libs.records.numbered import Delete, Dropped
 from libs.runtime.asking import Services
+from libs.runtime.processes import EVERY_INSTANCE, Process
 from libs.runtime.service import Host
 
 log = structlog.get_logger(__name__)
@@ -59,22 +59,27 @@ class Sweeping:
         self._client = Client(host.connection)
         self._services = Services(self._client)
         self._blobs = Blobs(host.log_dsn)
+        self._process = Process("files")
 
     async def start(self) -> None:
         await self._client.open()
         self._host.on_stop(self._client.close)
         self._host.on_stop(self._blobs.close)
+        self._host.processes.add(self._process)
         self._host.run(self._for_ever())
 
     async def _for_ever(self) -> None:
-        await asyncio.sleep(FIRST_SWEEP_AFTER_S)
+        await self._process.rest(FIRST_SWEEP_AFTER_S)
         while True:
             try:
                 if self._host.projector.leading:
                     await self.sweep(datetime.now(UTC) - KEPT_UNNAMED)
+                    self._process.came_round()
+                self._process.reached(EVERY_INSTANCE)
             except (DomainError, LogUnreachable) as error:
                 log.warning("sweep of files postponed", error=str(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
+                self._process.stopped(EVERY_INSTANCE, str(error))
+            await self._process.rest(SWEEP_EVERY_S)
 
     async def sweep(self, before: datetime) -> tuple[int, int]:
         """What is older than ``before``. How many rows and how many contents went."""

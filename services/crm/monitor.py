@@ -31,7 +31,7 @@ from libs.projections.tables import Statement
 from libs.records.access import RowRights, access_of
 from libs.records.effects import Also, Effect, Follows, Pending, Write
 from libs.records.numbered import DRAWS_MAX, Numbered
-from libs.runtime.hearing import Hearing
+from libs.runtime.hearing import Heard, Hearing
 from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import Host
 
@@ -64,29 +64,27 @@ SOURCES: Final = tuple(sorted({RESOURCES[entity].service for entity in ENTITY_OF
 
 @event("monitor.noted")
 class MonitorNoted(Event, frozen=True, kw_only=True):
-    """Everything up to this position of a service's log is in the feeds of those who follow it."""
+    """Everything up to this position of a service's log is in the feeds of those who follow it. ``life``: of that log; empty: its first."""
 
     source: str
     position: int
+    life: str = ""
 
 
-class Place(msgspec.Struct, frozen=True):
-    position: int = 0
+def evolve(_: Heard, recorded: Recorded) -> Heard:
+    return Heard(recorded.data.position, recorded.data.life)
 
 
-def evolve(_: Place, recorded: Recorded) -> Place:
-    return Place(recorded.data.position)
-
-
-PLACE: Final = Aggregate("monitor", Place(), evolve)
+PLACE: Final = Aggregate("monitor", Heard(), evolve)
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What an event of ``source`` means for those who follow the row; nobody: it is only kept that it was heard. ``followers``: IDs of
-    users; ``ids``: of the feed's records, drawn."""
+    users; ``ids``: of the feed's records, drawn. ``life``: of the log that was heard."""
 
     source: str
     position: int
+    life: str = ""
     at: int = 0
     entity: str = ""
     index: int = 0
@@ -116,8 +114,9 @@ def note_command(feed: Numbered) -> CommandType:
 
     def decide(states: States, command: Command[Note], _: Any) -> Decision:
         note, place = command.body, PLACE.stream(command.body.source)
-        if states[place].position >= note.position:
-            return Decision({})  # it was noted before
+        known: Heard = states[place]
+        if (known.life == note.life and known.position >= note.position) or (known.life and not note.life):
+            return Decision({})  # it was noted before, or is no more
         if any(states[feed.ref(id_).name].exists for id_ in note.ids):
             raise unavailable("ids_taken")
         moment = {"creationdate": int(command.at.timestamp()), "date": note.at}
@@ -127,7 +126,7 @@ def note_command(feed: Numbered) -> CommandType:
             feed.ref(id_).name: [created(**moment, **what, owneruser=follower, assigneduser=follower)]
             for id_, follower in zip(note.ids, note.followers, strict=True)
         }
-        return Decision({place: [MonitorNoted(source=note.source, position=note.position)], **records})
+        return Decision({place: [MonitorNoted(source=note.source, position=note.position, life=note.life)], **records})
 
     def reply(_: States, __: Command[Note], recorded: Sequence[Recorded]) -> int:
         return sum(isinstance(one.data, created) for one in recorded)
@@ -204,22 +203,22 @@ class Monitor:
     def __init__(self, host: Host, note: CommandType) -> None:
         self._host = host
         self._note = note
-        self._kept: dict[tuple[int, str], int] = {}
-        self._hearing = Hearing(host, SOURCES, self.place, self.heard)
+        self._kept: dict[tuple[int, str], Heard] = {}
+        self._hearing = Hearing(host, "monitor", SOURCES, self.place, self.heard)
 
     async def start(self) -> None:
         await self._hearing.start()
 
-    async def place(self, instance: int, source: str) -> int:
+    async def place(self, instance: int, source: str) -> Heard:
         """How far this service has heard, by its own log."""
         heads = await self._host.log.heads()
-        place = PLACE.initial
+        place: Heard = PLACE.initial
         for recorded in await self._host.log.read_stream(instance, PLACE.stream(source), heads.get(instance, 0)):
             place = evolve(place, recorded)
-        self._kept[instance, source] = place.position
-        return place.position
+        self._kept[instance, source] = place
+        return place
 
-    async def heard(self, instance: int, source: str, events: Sequence[CloudEvent]) -> None:
+    async def heard(self, instance: int, source: str, life: str, events: Sequence[CloudEvent]) -> None:
         """Raises what reading and appending raise; then nothing behind the last note counts as heard."""
         changes = await self._changes(instance, source, events)
         followers = await self._followers(instance, changes)
@@ -236,18 +235,20 @@ class Monitor:
                     instance,
                     Note(
                         source=source, position=change.event.position, at=happened, entity=change.entity, index=change.index,
-                        text=text, sender=sender, followers=seeing,
+                        text=text, sender=sender, followers=seeing, life=life,
                     ),
                 )  # fmt: skip
-        if events[-1].position - self._kept.get((instance, source), 0) >= ADVANCE_AFTER:
-            await self._append(instance, Note(source=source, position=events[-1].position))
+        kept, last = self._kept.get((instance, source), Heard()), events[-1].position
+        if kept.life != life or last - kept.position >= ADVANCE_AFTER:
+            await self._append(instance, Note(source=source, position=last, life=life))
 
     async def _append(self, instance: int, note: Note) -> None:
         """The command's id comes from its cause: whoever notes the same event again does the same."""
-        id_ = uuid5(NAMESPACE, f"{instance} {note.source} {note.position}")
+        life = f" {note.life}" if note.life else ""
+        id_ = uuid5(NAMESPACE, f"{instance} {note.source} {note.position}{life}")
         command = Command(id_, SystemClock().now(), system(instance, "crm"), note)
         await self._host.dispatcher.execute(self._note, command, timeout=APPEND_WITHIN_S)
-        self._kept[instance, note.source] = note.position
+        self._kept[instance, note.source] = Heard(note.position, note.life)
 
     async def _changes(self, instance: int, source: str, events: Sequence[CloudEvent]) -> list[Change]:
         found: list[tuple[CloudEvent, str, str]] = []

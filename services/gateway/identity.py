@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from libs.bus import subjects
 from libs.bus.connection import Connection
 from libs.contracts.auth.access_tokens import TOKEN
+from libs.contracts.auth.api_keys import KEY, ApiKey, ResolveApiKey, digest_of
 from libs.contracts.auth.commands import TOKEN_MAX_CHARS, ConfirmSession, Instance, Keys, NoBody, Revocation
 from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError, Kind, unavailable
@@ -112,6 +113,19 @@ class Identities:
         if principal.instance != instance:
             raise DomainError(Kind.UNAUTHENTICATED, "foreign_token")
         return principal
+
+    async def identify_key(self, key: str, *, write: bool) -> Principal:
+        """The program that an API key belongs to. Auth is asked each time, so one that was revoked is dead at once. Raises DomainError:
+        ``unauthenticated``; ``key_reads_only``."""
+        form = KEY.fullmatch(key)
+        if form is None:
+            raise DomainError(Kind.UNAUTHENTICATED, "access_token_invalid")
+        instance = int(form[1])
+        body, asker = ResolveApiKey(digest=digest_of(key)), system(instance, "gateway")
+        found = await self._services.query("auth", "api_key.resolve", body, ApiKey, principal=asker)
+        if write:
+            raise DomainError(Kind.FORBIDDEN, "key_reads_only")
+        return Principal(instance, found.key, permissions=dict.fromkeys(found.scopes, False))
 
     def ended(self, instance: int, token: str) -> None:
         """An ERP client's token that was ended by a request to this gateway."""

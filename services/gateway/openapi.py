@@ -43,7 +43,7 @@ REFUSED: Final[Mapping[int, str]] = {
     403: "The employee may not do this.",
     404: "Something that is named does not exist.",
     409: "It does not fit what has happened meanwhile, or what is there.",
-    410: "Changes since then are not known; read everything.",
+    410: "The business is closed; or changes since then are not known: read everything.",
     412: "It has changed since it was read.",
     413: "Too much at once: the body, or the rows of a list that is not paged.",
     415: "A body of another type than those named.",
@@ -73,7 +73,10 @@ def document(routes: Iterable[Route], sections: Iterable[str], needs: Needs, ver
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "Of a program; it only reads."},
+            },
             "headers": HEADERS,
             "responses": {_refusal_name(status): _refusal(status) for status in REFUSED},
             "schemas": {"Refusal": REFUSAL, **schemas.components},
@@ -125,6 +128,8 @@ def _operation(route: Route, schemas: _Schemas, needed: Sequence[str] | None) ->
     }
     if route.public:
         operation["security"] = []
+    elif route.method == "GET":
+        operation["security"] = [{"bearer": []}, {"key": []}]
     body = _request_body(route, schemas)
     if body:
         operation["requestBody"] = body
@@ -281,7 +286,7 @@ def refusals_of(route: Route, needed: Sequence[str] | None) -> list[int]:
     found |= {413} if route.stream and "page" in names else set()
     found |= {412} if "If-Match" in names else set()
     found |= {304} if "If-None-Match" in names else set()
-    found |= {410} if "changedSince" in names else set()
+    found |= {410} if writes or "changedSince" in names else set()
     return sorted(found)
 
 

@@ -99,7 +99,7 @@ class Payments:
         self._within = within
         self._ending: dict[Key, asyncio.Task[End]] = {}
         self._telling: dict[Key, asyncio.Task[None]] = {}
-        self._tries: dict[Key, int] = {}
+        self._tries: dict[Key, tuple[int, str]] = {}  # how often in vain, and why the last time
         self.retries = 0
 
     # --- what comes in ----------------------------------------------------------------------------------------------------------
@@ -255,15 +255,17 @@ class Payments:
             return
         if len(self._tries) >= IN_HAND_MAX:  # another process may have finished what failed here
             self._tries.clear()
-        tries = self._tries[key] = self._tries.get(key, 0) + 1
+        why = str(error) or repr(error)
+        tries = self._tries.get(key, (0, ""))[0] + 1
+        self._tries[key] = tries, why
         self.retries += 1
         say = log.error if tries >= ALARM_AFTER_TRIES else log.warning
-        say("a payment waits for an account", instance=key[0], payment=key[1], tries=tries, error=str(error) or repr(error))
+        say("a payment waits for an account", instance=key[0], payment=key[1], tries=tries, error=why)
 
     @property
     def stuck(self) -> int:
         """Payments that were tried so often that somebody should look."""
-        return sum(tries >= ALARM_AFTER_TRIES for tries in self._tries.values())
+        return sum(tries >= ALARM_AFTER_TRIES for tries, _ in self._tries.values())
 
     # --- accounts and log ---------------------------------------------------------------------------------------------------------
 
@@ -332,6 +334,10 @@ class Payments:
             task = self._telling.get((instance, payment))
         if task is not None:
             await asyncio.wait({task})
+
+    def waiting(self, instance: int) -> list[str]:
+        """What the accounts say of each of an instance's payments that wait for them."""
+        return [why for (of, _), (_, why) in self._tries.items() if of == instance]
 
     async def close(self) -> None:
         """Leaves what is being worked at to whoever starts next."""

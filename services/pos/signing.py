@@ -29,6 +29,8 @@ from libs.domain.events import Recorded
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
+from libs.runtime.processes import EVERY_INSTANCE
+from libs.runtime.processes import Process as Work
 from libs.runtime.service import Host
 from services.pos.queries import receipt_by_key, receipt_of_row
 from services.pos.receipts import RECEIPT, ReceiptState, receipt_of
@@ -182,6 +184,7 @@ class Signings:
         self._signers = signers
         self._turns: dict[str, asyncio.Lock] = {}  # of units that have a signer
         self._pending: dict[tuple[int, str], asyncio.Task[Receipt]] = {}
+        self._process = Work("signing")
 
     def appended(self, events: Sequence[Recorded]) -> None:
         """Hears of every append of this process."""
@@ -266,13 +269,17 @@ class Signings:
 
     async def sweep(self) -> None:
         """Takes on what was left without an end; one of the replicas does so."""
+        self._host.processes.add(self._process)
         while True:
             try:
                 if self._host.projector.leading:
                     await self.sweep_once(SystemClock().now() - SWEEP_AFTER)
+                    self._process.came_round()
+                self._process.reached(EVERY_INSTANCE)
             except (DomainError, LogUnreachable) as error:
                 log.warning("unsigned receipts are looked for later", error=str(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
+                self._process.stopped(EVERY_INSTANCE, str(error))
+            await self._process.rest(SWEEP_EVERY_S)
 
     async def sweep_once(self, before: datetime) -> None:
         for instance in await self._host.log.heads():

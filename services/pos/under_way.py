@@ -16,6 +16,7 @@ from libs.domain.events import Recorded
 from libs.eventstore.codec import UnknownEvent
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.measures import OpenWork
+from libs.runtime.processes import EVERY_INSTANCE, Process
 from libs.runtime.service import Host
 from services.pos.paying import Payments, Ports
 from services.pos.payment_tables import PAGE_ROWS, PAGE_UNDER_WAY
@@ -47,10 +48,11 @@ class HostJournal:
 class Sweep:
     """Goes on with every payment that is not over: at the start, and every few seconds. Every replica may."""
 
-    def __init__(self, host: Host, payments: Payments, clock: Clock | None = None) -> None:
+    def __init__(self, host: Host, payments: Payments, clock: Clock | None = None, process: Process | None = None) -> None:
         self._host = host
         self._payments = payments
         self._clock = clock or SystemClock()
+        self._process = process or Process("payments")
         self._found: list[datetime] = []
         self._oldest: datetime | None = None
         self._open = 0
@@ -66,9 +68,12 @@ class Sweep:
             try:
                 await self.once(self._clock.now() - older)
                 older = SWEEP_AFTER
+                self._process.reached(EVERY_INSTANCE)
+                self._process.came_round()
             except (DomainError, LogUnreachable) as error:
                 log.warning("payments are looked for later", error=str(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
+                self._process.stopped(EVERY_INSTANCE, str(error))
+            await self._process.rest(SWEEP_EVERY_S)
 
     async def once(self, before: datetime) -> None:
         """Those started up to ``before``, of every instance."""
@@ -86,6 +91,10 @@ class Sweep:
             await asyncio.gather(*(self._payments.go_on(instance, row["key"], row["receipt"]) for row in rows))
             full = len(rows) == PAGE_ROWS
             after = rows[-1]["key"] if rows else after
+        if waiting := self._payments.waiting(instance):
+            self._process.stopped(instance, f"{len(waiting)} of its payments wait for an account; one says: {waiting[0]}")
+        else:
+            self._process.reached(instance)
 
 
 def open_payments(host: Host, ports: Ports) -> None:
@@ -96,6 +105,6 @@ def open_payments(host: Host, ports: Ports) -> None:
     for name in ("receipt.void", "receipt.refund"):
         host.dispatcher.detour(name, payments.may_give_back, payments.take_back)
     host.on_stop(payments.close)
-    sweep = Sweep(host, payments)
-    host.processes["payments"] = sweep.work
+    sweep = Sweep(host, payments, process=host.processes.add(Process("payments")))
+    host.works["payments"] = sweep.work
     host.run(sweep.run())

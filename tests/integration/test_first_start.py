@@ -139,6 +139,34 @@ async def test_an_operators_first_hour(installed: Installed) -> None:
     assert "inventory: articles_r" in out
     assert out.count("readers get them now") == 6
 
+    # an installation that is well is found well, and where there is nothing to do nothing is done
+    code, out, err = await installed.theke("doctor", "--json")
+    assert (code, err) == (0, ""), out
+    assert {one["check"] for one in json.loads(out)} >= {
+        "disk",
+        "limits",
+        "secrets",
+        "port",
+        "postgres",
+        "clock",
+        "streams",
+        "chain",
+        "copies",
+    }
+    assert (await installed.theke("processes", "retry", "pos.payments", "--instance", "main"))[:2] == (0, "nothing is stopped any more\n")
+    assert (await installed.theke("log", "new-life", "--json"))[:2] == (0, "[]\n")
+
+    # the second business ends: closed, taken along, removed
+    assert (await installed.theke("instances", "delete", "bar"))[0] == 2, "nobody sits there to type the name"
+    code, out, _ = await installed.theke("instances", "delete", "bar", "--yes", "--name", "bar")
+    assert (code, "bar (i2) is closed" in out) == (0, True)
+    assert (await installed.login("admin", bar["password"], **{"Theke-Instance": "bar"}))[0] == 410
+    folder = str(Path(installed.environ["THEKE_DATA"]) / "bar-taken-along")
+    assert (await installed.theke("instances", "export", "bar", folder))[0] == 0
+    code, out, err = await installed.theke("instances", "delete", "bar", "--purge", "--exported", folder, "--yes", "--name", "bar")
+    assert (code, err, "bar (i2) is gone" in out) == (0, "", True)
+    assert (await installed.theke("instances", "list"))[1].split() == ["i1", "main"]
+
     # a service that is down is said to be
     pid = next(process["pid"] for process in facts["processes"] if process["name"] == "pos")
     os.kill(pid, signal.SIGSTOP)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from libs.contracts.auth.events import PurgedLog
 from libs.domain.paging import Paged
 from libs.domain.records import RecordView
 
@@ -129,9 +130,36 @@ class CreateInstance(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True):
+class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``closed_at``: since when nobody logs in there and nothing is written."""
+
     id: int
     name: str
+    closed_at: datetime | None = None
+
+
+class CloseInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """``key``: of its stream; ``name``: as it was typed, so that no other one is closed."""
+
+    key: str
+    name: str
+    reason: str = ""
+
+
+class ReopenInstance(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    name: str
+    reason: str = ""
+
+
+class PurgeInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one that is closed; see ``InstancePurged``."""
+
+    key: str
+    name: str
+    logs: tuple[PurgedLog, ...]
+    export: str = ""
+    reason: str = ""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):

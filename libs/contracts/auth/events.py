@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
+import msgspec
+
 from libs.contracts.auth import access
 from libs.contracts.auth.records import APPLICATION, USER
 from libs.domain.events import Event, event
@@ -28,6 +30,45 @@ class InstanceCreated(Event, frozen=True, kw_only=True):
 
     def series(self) -> str:
         return "instance"
+
+
+@event("instance.closed")
+class InstanceClosed(Event, frozen=True, kw_only=True):
+    """Nobody logs in there and nothing is written any more; what was written stays."""
+
+    instance: int
+    name: str
+    at: datetime
+    reason: str = ""
+
+
+@event("instance.reopened")
+class InstanceReopened(Event, frozen=True, kw_only=True):
+    """It goes on as if it had not been closed."""
+
+    instance: int
+    name: str
+    reason: str = ""
+
+
+class PurgedLog(msgspec.Struct, frozen=True):
+    """Where a log ended, and the digest of its last commit in hex: an export that ends so is this log."""
+
+    service: str
+    head: int
+    digest: str
+
+
+@event("instance.purged")
+class InstancePurged(Event, frozen=True, kw_only=True):
+    """Everything of it was removed; its name and its id are never given again. ``export``: the SHA-256 of the manifest of the
+    export that was shown for it, if one was."""
+
+    instance: int
+    name: str
+    logs: tuple[PurgedLog, ...]
+    export: str = ""
+    reason: str = ""
 
 
 @event("credential.set")

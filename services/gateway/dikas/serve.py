@@ -13,6 +13,7 @@ from aiohttp import web
 from libs.blobs.store import Blobs
 from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
+from libs.domain.principal import Principal
 from libs.runtime.asking import Services
 from libs.runtime.logs import present_trace
 from services.gateway import bodies, limits
@@ -65,8 +66,7 @@ class Server:
 
     async def _answer(self, route: Route, call: Call) -> web.StreamResponse:
         if not route.public:
-            identity = await self._identities.identify(bearer(call.request), write=route.method not in _READS)
-            call.principal = identity.principal
+            call.principal = await self._identified(call.request, write=route.method not in _READS)
             await self._check_instance(call)
         if route.body is not None:
             raw = (
@@ -81,6 +81,14 @@ class Server:
         if isinstance(answer, Picture):
             return _answered(call, route.status, answer.body, answer.type)
         return _answered(call, route.status, envelope.success(answer))
+
+    async def _identified(self, request: web.Request, *, write: bool) -> Principal:
+        """Somebody with a token, or a program with a key."""
+        key = request.headers.get("X-Api-Key", "")
+        token = key or bearer(request)
+        if key or token.startswith("thk_"):
+            return await self._identities.identify_key(token, write=write)
+        return (await self._identities.identify(token, write=write)).principal
 
     async def _check_instance(self, call: Call) -> None:
         """A request that names an instance must come with a token of that instance."""

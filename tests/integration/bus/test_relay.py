@@ -9,8 +9,10 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
+from nats.js.errors import BadRequestError
 
 from libs.bus import limits, subjects
 from libs.bus.connection import Connection
@@ -48,8 +50,8 @@ class Logs:
 
 
 @asynccontextmanager
-async def relaying(connection: Connection, logs: Logs) -> AsyncIterator[Relay]:
-    relay = Relay(connection, logs.service, logs)
+async def relaying(connection: Connection, logs: Logs, guard: Decided | None = None) -> AsyncIterator[Relay]:
+    relay = Relay(connection, logs.service, logs, guard=guard)
     running = asyncio.create_task(relay.run())
     try:
         yield relay
@@ -320,3 +322,64 @@ async def test_a_relay_without_a_bus_waits_and_says_so(attacked, attacked_bus, e
         await attacked.start()
         await eventually(lambda: copied(relay, 1, 20))
     await assert_exact_copy(connection, logs, 1)
+
+
+class Decided:
+    """An operator's decision, and what the relay made of it."""
+
+    def __init__(self, behind: int, lost: int) -> None:
+        self.id, self.behind, self.lost = uuid4(), behind, lost
+        self.stands: str | None = None
+        self.left: Decided | None = None
+
+    async def stand_still(self, _: int, why: str) -> None:
+        self.stands = why
+
+    async def go_on(self, _: int) -> None:
+        self.stands = self.left = None
+
+    async def life_to_begin(self, _: int) -> Decided | None:
+        return self.left
+
+    async def is_purged(self, _: int) -> bool:
+        return False
+
+
+async def test_a_new_life_has_the_numbers_of_its_rows_and_survives_a_crash_in_the_middle(bus, eventually: Eventually) -> None:
+    """A new stream for used subjects is refused (10065), so the old one goes first; whoever dies then leaves the decision."""
+    logs, connection, guard = Logs(bus.service), await bus.connection(), Decided(behind=60, lost=100)
+    stream, jetstream = subjects.log_stream(bus.service, 1), connection.jetstream()
+    logs.append(1, 100)
+    async with relaying(connection, logs) as relay:
+        await eventually(lambda: copied(relay, 1, 100))
+    with pytest.raises(BadRequestError) as refused:
+        await jetstream.add_stream(name=f"{stream}_again", subjects=list(subjects.log_stream_subjects(bus.service, 1)))
+    assert refused.value.err_code == 10065
+    del logs.rows[1][60:]
+    logs.append(1, 5, life="b")
+    async with relaying(connection, logs, guard) as relay:
+        await eventually(lambda: halted(relay, 1, State.AHEAD) and guard.stands == "ahead")
+        guard.left = guard
+        await eventually(lambda: copied(relay, 1, 65) and guard.stands is None and guard.left is None)
+    assert await numbers(connection, stream) == (61, 65)
+    assert ((await jetstream.stream_info(stream)).config.metadata or {})["theke_life"] == guard.id.hex
+
+    await jetstream.delete_stream(stream)  # as if whoever replaced it had died before the new one was there
+    for _ in ("before", "and after, but before it said so"):
+        guard.left = guard
+        async with relaying(connection, logs, guard) as relay:
+            await eventually(lambda relay=relay: copied(relay, 1, 65) and guard.left is None)
+        assert await numbers(connection, stream) == (61, 65)
+
+    config = (await jetstream.stream_info(stream)).config
+    config.subjects = [f"evt.{bus.service}.i1.>"]
+    await jetstream.update_stream(config)
+    logs.append(1, 1, life="b")
+    async with relaying(connection, logs) as relay:
+        await eventually(lambda: copied(relay, 1, 66))
+    assert ((await jetstream.stream_info(stream)).config.metadata or {})["theke_life"] == guard.id.hex, "declared anew, it keeps its life"
+
+
+async def numbers(connection: Connection, stream: str) -> tuple[int, int]:
+    state = (await connection.jetstream().stream_info(stream)).state
+    return state.first_seq, state.last_seq

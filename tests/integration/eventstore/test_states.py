@@ -31,6 +31,24 @@ async def test_what_comes_and_goes_at_a_stream_does_not_fill_the_cache(place: Pl
         assert work.batcher._cache.get(1, "box-kept") is not None
 
 
+async def test_what_is_known_from_before_the_connection_was_lost_decides_nothing(place: Place) -> None:
+    """A server that was restored from an older dump, and grew to the same version again, by somebody else's doing."""
+    async with working(place) as idle, working(place) as busy:
+        await idle.do(Fill("a", 3))
+        operator = await place.connect()
+        tables = ("events", "commits", "commands", "streams", "series", "claims")
+        await operator.execute("set session_replication_role = replica")
+        await operator.execute("; ".join(f"delete from {table}" for table in tables))
+        await busy.do(Fill("a", 5))
+        await operator.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and application_name = $1 "
+            "and datname = current_database()",
+            f"theke {place.schema} log",
+        )
+        await operator.close()
+        assert await idle.answer(Fill("a", 1)) == Box(6, 2)
+
+
 class Loads:
     """Notes how many events each load of a log brought."""
 

@@ -55,20 +55,22 @@ async def selling(inn: Inn, till: Till) -> AsyncIterator[list[str]]:
 async def test_all_tables_of_pos_are_rebuilt_and_switched_there_and_back_while_tills_sell(
     theke: Theke, places: Places, shared_inn: Inn, till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = await _receipts(places)
     async with selling(shared_inn, till) as sold:
         all_ = named(())["pos"]
         before = len(sold)
         built = await rebuilt(places, "pos", all_)
         assert built.switched
-        assert built.builds == [f"{made.name}_r{made.revision}g1" for made in all_]
-        assert built.events >= before
-        assert {one.build[-2:] for one in await listed(places, ["pos"])} == {"g1"}
+        generation = built.builds[0].rpartition("g")[2]
+        assert built.builds == [f"{made.name}_r{made.revision}g{generation}" for made in all_]
+        assert built.events >= len(sold)
+        assert {one.build.rpartition("g")[2] for one in await listed(places, ["pos"])} == {generation}
         assert (await verify(places, ["pos"], shared_inn.instance)).holds
         await _more(sold)
         await switched_back(places, "pos", [RECEIPTS])
         await _more(sold)
         one = next(one for one in await listed(places, ["pos"]) if one.projection == "receipts")
-        assert (one.build, one.others) == (f"r{RECEIPTS.revision}", {f"r{RECEIPTS.revision}g1": "previous"})
+        assert (one.build, one.others) == (before.build, {f"r{RECEIPTS.revision}g{generation}": "previous"})
         assert (await verify(places, ["pos"], shared_inn.instance)).holds
         await switched_back(places, "pos", [RECEIPTS])
         monkeypatch.setattr(module, "LET_GO_WITHIN_S", 6.0)

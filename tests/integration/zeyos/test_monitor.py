@@ -12,7 +12,7 @@ import pytest
 from libs.domain.clock import SystemClock
 from libs.domain.decider import Command
 from libs.domain.principal import system
-from libs.runtime.hearing import Hearing
+from libs.runtime.hearing import Heard, Hearing
 from libs.runtime.publishing import CloudEvent
 from services.crm.monitor import MONITOR, Monitor, Note
 from services.crm.records import NOTE
@@ -89,8 +89,9 @@ async def test_nothing_is_told_twice_and_nothing_is_lost(erp: Desk, follower: De
     host = shared_inn.theke.hosts["crm"]
     again = Monitor(host, NOTE)
     place = await again.place(shared_inn.instance, "crm")
-    assert place > 0
-    late = Note(source="crm", position=place, entity="tasks", index=task, text="MODIFY tasks 1", followers=(first[0]["owneruser"],))
+    assert place.position > 0
+    seen = (first[0]["owneruser"],)
+    late = Note(source="crm", position=place.position, entity="tasks", index=task, text="MODIFY tasks 1", followers=seen)
     command = Command(uuid4(), SystemClock().now(), system(shared_inn.instance, "crm"), late)
     answer, _ = await host.dispatcher.execute(NOTE, command, timeout=10)
     assert answer == 0
@@ -104,16 +105,16 @@ async def test_what_was_said_before_one_listened_is_read_from_the_log(erp: Desk,
     heard: list[int] = []
     more = asyncio.Event()
 
-    async def from_the_start(_instance: int, _source: str) -> int:
-        return 0
+    async def from_the_start(_instance: int, _source: str) -> Heard:
+        return Heard()
 
-    async def keep(instance: int, _source: str, events: Sequence[CloudEvent]) -> None:
+    async def keep(instance: int, _source: str, _life: str, events: Sequence[CloudEvent]) -> None:
         if instance == shared_inn.instance:
             heard.extend(event.position for event in events)
             more.set()
 
     host = shared_inn.theke.hosts["crm"]  # billing may not hear crm
-    await Hearing(host, ["crm"], from_the_start, keep).start()
+    await Hearing(host, "listener", ["crm"], from_the_start, keep).start()
     for name in ("Während", "Danach"):
         await erp.create("notes", name=name)
     head = (await shared_inn.theke.hosts["crm"].log.heads())[shared_inn.instance]

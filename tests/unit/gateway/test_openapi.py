@@ -116,9 +116,12 @@ def test_an_answer_without_envelope_is_of_its_types_only() -> None:
     [
         (Route("GET", "/cakes", "Tables", slice_), {400, 401, 403, 429, 503}),
         (Route("GET", "/cakes/{id}", "Tables", slice_), {400, 401, 403, 404, 429, 503}),
-        (Route("POST", "/cakes", "Tables", slice_, CakeBody), {400, 401, 403, 404, 409, 413, 415, 422, 429, 503}),
-        (Route("POST", "/cakes", "Tables", slice_, accepts=("image/png",), refuses=(429,)), {400, 401, 403, 409, 413, 415, 422, 429, 503}),
-        (Route("POST", "/cakes/eat", "Tables", slice_), {400, 401, 403, 409, 422, 429, 503}),
+        (Route("POST", "/cakes", "Tables", slice_, CakeBody), {400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503}),
+        (
+            Route("POST", "/cakes", "Tables", slice_, accepts=("image/png",), refuses=(429,)),
+            {400, 401, 403, 409, 410, 413, 415, 422, 429, 503},
+        ),
+        (Route("POST", "/cakes/eat", "Tables", slice_), {400, 401, 403, 409, 410, 422, 429, 503}),
     ],
 )
 def test_a_route_names_its_refusals(route: Route, refusals: set[int]) -> None:

@@ -1,0 +1,1 @@
+select why from closed where instance = $1

@@ -1,0 +1,1 @@
+select 1 from purged where instance = $1

@@ -1,0 +1,1 @@
+insert into purged (instance) values ($1) on conflict do nothing

@@ -1,0 +1,1 @@
+delete from closed where instance = $1 and why = 'closed'
