@@ -70,6 +70,11 @@ def published_of(service: str) -> str:
     return f"evt.{token(service)}.>"
 
 
+def published_in(service: str, instance: int) -> str:
+    """All events of a service's published language, of one instance."""
+    return f"evt.{token(service)}.{_instance(instance)}.>"
+
+
 @lru_cache(maxsize=4096)
 def internal(service: str, instance: int, aggregate: str, event: str) -> str:
     """Where an event goes that only its own service understands."""

@@ -11,13 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-import msgspec
 import structlog
 
 from libs.bus import subjects
 from libs.bus.client import Client
 from libs.domain.errors import DomainError
-from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.asking import Services
 from libs.runtime.log_reading import LogRequest
@@ -30,17 +28,10 @@ READ_EVENTS: Final = 100  # at once
 LOOK_EVERY_S: Final = 15.0  # when no hint comes
 LOOK_WITHIN_S: Final = 3.0
 PAUSE_S: Final = 1.0  # after a failure
-INSTALLATION: Final = 0
 
 Feed = tuple[int, str]  # instance, source
 Place = Callable[[int, str], Awaitable[int]]
 Handle = Callable[[int, str, Sequence[CloudEvent]], Awaitable[None]]
-
-
-class Heads(msgspec.Struct, frozen=True):
-    """Of a service's status: how far its logs are, by instance."""
-
-    heads: dict[int, int]
 
 
 class Hearing:
@@ -94,13 +85,12 @@ class Hearing:
         await asyncio.gather(*map(self._look_at, self._sources))
 
     async def _look_at(self, source: str) -> None:
-        asker = system(INSTALLATION, self._host.service.name)
         try:
-            found = await self._services.query(source, "status", {}, Heads, principal=asker, deadline=LOOK_WITHIN_S)
+            heads = await self._services.heads(source, deadline=LOOK_WITHIN_S)
         except DomainError as error:
             log.warning("cannot hear", source=source, error=str(error))
             return
-        self._behind |= {(instance, source) for instance, head in found.heads.items() if head > self._positions.get((instance, source), 0)}
+        self._behind |= {(instance, source) for instance, head in heads.items() if head > self._positions.get((instance, source), 0)}
 
     async def _catch_up(self) -> None:
         feeds, self._behind = sorted(self._behind), set()

@@ -81,6 +81,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "too_many_records": Text("Zu viele Einträge", "Too many entries"),
     "list_too_long": Text("Liste zu lang", "List too long"),
     "changes_unknown": Text("Änderungen nicht mehr bekannt", "Changes no longer known"),
+    "position_unknown": Text("Position nicht bekannt", "Position not known"),
     "article_inactive": Text("Artikel ist nicht aktiv", "Article is not active"),
     "article_in_use": Text("Artikel wird verwendet", "Article is in use"),
     "table_in_use": Text("Tisch wird verwendet", "Table is in use"),
@@ -299,6 +300,9 @@ DETAILS: Final[Mapping[str, Text]] = {
     ),
     "changes_unknown": Text(
         "Der Stand '{since}' ist hier nicht bekannt; bitte alles neu laden", "State '{since}' is not known here; load everything anew"
+    ),
+    "position_unknown": Text(
+        "Das Protokoll endet bei {head}; nach {after} kommt nichts", "The log ends at {head}; nothing comes after {after}"
     ),
     "article_group_in_use": Text("Der Gruppe '{id}' sind Artikel oder Gruppen zugeordnet", "Articles or groups belong to group '{id}'"),
     "article_inactive": Text("Artikel '{name}' ({id}) ist nicht aktiv", "Article '{name}' ({id}) is not active"),

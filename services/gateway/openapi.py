@@ -91,6 +91,9 @@ HEADERS: Final[Mapping[str, Any]] = {
     "Retry-After": {"description": "Seconds until a repeat makes sense.", "schema": {"type": "integer", "minimum": 1}},
     "ETag": {"description": "What it is now, for `If-Match` and `If-None-Match`.", "schema": {"type": "string"}},
     "Theke-Total": {"description": "The rows of all pages; there if a page was asked for.", "schema": {"type": "integer", "minimum": 0}},
+    "Theke-Next-After": {"description": "What the next `after` must be to miss nothing.", "schema": {"type": "integer", "minimum": 0}},
+    "Theke-Log-Head": {"description": "The last position of the log.", "schema": {"type": "integer", "minimum": 0}},
+    "Link": {"description": 'The next batch, as `rel="next"`.', "schema": {"type": "string"}},
     "Theke-Changed-Until": {"description": "What the next `changedSince` must be to miss nothing.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to prove who one is.", "schema": {"type": "string"}},
 }
@@ -233,6 +236,7 @@ def _responses(route: Route, schemas: _Schemas, needed: Sequence[str] | None) ->
         "ETag": bool(declared & {"If-Match", "If-None-Match"}) and route.method != "DELETE",
         "Theke-Total": route.stream and "page" in declared,
         "Theke-Changed-Until": "changedSince" in declared,
+        **dict.fromkeys(("Theke-Next-After", "Theke-Log-Head", "Link"), "after" in declared),
     }
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name, there in told.items() if there}
     done = {"description": HTTPStatus(route.status).phrase, "headers": headers, "content": _content(route, schemas)}

@@ -9,6 +9,7 @@ from services.gateway.dikas import (
     articles,
     auth,
     config,
+    events,
     floor,
     open_bons,
     open_items,
@@ -45,4 +46,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *shifts.ROUTES,
     *reports.ROUTES,
     *config.ROUTES,
+    *events.ROUTES,
 )
