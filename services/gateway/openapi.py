@@ -17,6 +17,7 @@ import msgspec
 
 from services.gateway import limits
 from services.gateway.dikas.call import Picture, Route
+from services.gateway.dikas.events import BATCH
 from services.gateway.dikas.examples import EXAMPLES, Example, path_thing, sound
 from services.gateway.dikas.params import Form, Param, Place, schema_of
 from services.gateway.dikas.spreadsheet import CSV
@@ -244,6 +245,12 @@ def _responses(route: Route, schemas: _Schemas, needed: Sequence[str] | None) ->
     return {str(route.status): done, **refusals}
 
 
+# types of answers that are JSON without the envelope
+MEDIA: Final[Mapping[str, Any]] = {
+    BATCH: {"type": "array", "items": {"type": "object", "description": "A CloudEvent; `/asyncapi.json` says what is in it."}}
+}
+
+
 def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {}
     data = [part for part in parts(answer_of(route)) if part is not Picture]
@@ -251,7 +258,7 @@ def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
         content[JSON] = {"schema": _envelope(schemas.any_of(data))}
     if route.csv is not None:
         content[CSV] = {"schema": {"type": "string"}}
-    return content | {type_: {"schema": {"type": "string", "contentMediaType": type_}} for type_ in route.media}
+    return content | {type_: {"schema": MEDIA.get(type_, {"type": "string", "contentMediaType": type_})} for type_ in route.media}
 
 
 def _envelope(data: Mapping[str, Any]) -> dict[str, Any]:
