@@ -55,7 +55,7 @@ class Theke:
     def __init__(self, postgres_dsn: str, nats_url: str) -> None:
         self.log_dsn = on_database(postgres_dsn, "house_log")
         self.read_dsn = on_database(postgres_dsn, "house_read")
-        self.settings = Settings(postgres_dsn=postgres_dsn, nats_url=nats_url, demo=True, log_level="warning")
+        self.settings = Settings(postgres_dsn=postgres_dsn, nats_url=nats_url, demo=True, log_level="warning", webhook_private=True)
         self.hosts: dict[str, Host] = {}
         self.gateways: list[Gateway] = []
         self.services: Services

@@ -81,6 +81,11 @@ def internal(service: str, instance: int, aggregate: str, event: str) -> str:
     return f"int.{token(service)}.{_instance(instance)}.{token(aggregate)}.{token(event)}"
 
 
+def internal_of(service: str, aggregate: str) -> str:
+    """All events of a kind of streams that only their own service understands, of every instance."""
+    return f"int.{token(service)}.*.{token(aggregate)}.>"
+
+
 def live(service: str, kind: str) -> str:
     return f"live.{token(service)}.{token(kind)}"
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from libs.cli import applications, endpoints, events, exits, groups, instances, projections, records, restart, status, up, verify
+from libs.cli import applications, endpoints, events, exits, groups, instances, projections, records, restart, status, up, verify, webhooks
 from libs.runtime.config import SettingInvalid, Settings
 
 EPILOG: Final = """\
@@ -28,6 +28,7 @@ first steps:
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file
+  theke webhooks --help         where events are sent to
   theke endpoints               how much of the dialect is built, by section
 
 settings (environment):
@@ -40,6 +41,7 @@ settings (environment):
   THEKE_STREAM_REPLICAS=1       3 or 5: servers of a NATS cluster that hold each stream
   THEKE_REPLICAS=               pos=2,gateway=2: more than one process of these
   THEKE_INSTANCE=               instance of requests that name none; default: the only one
+  THEKE_WEBHOOK_PRIVATE=0       1: webhooks may go to private addresses and without TLS
   THEKE_LOG_LEVEL=info          debug, info, warning or error
 
 exit codes:
@@ -60,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = whole.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (up, status, restart, verify, events, projections, instances, applications, groups, records, endpoints):
+    for module in (up, status, restart, verify, events, projections, instances, applications, groups, records, webhooks, endpoints):
         module.add(subcommands)
     return whole
 

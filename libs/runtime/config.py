@@ -30,7 +30,7 @@ class SettingInvalid(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
-    ``stream_replicas``: servers of a NATS cluster that hold each stream."""
+    ``stream_replicas``: servers of a NATS cluster that hold each stream. ``webhook_private``: webhooks may be sent to any address, also without TLS."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     instance: str = ""
     replicas: Mapping[str, int] = msgspec.field(default_factory=dict)
+    webhook_private: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             log_level=_one_of("THEKE_LOG_LEVEL", environ.get("THEKE_LOG_LEVEL") or "info", LOG_LEVELS),
             instance=_instance("THEKE_INSTANCE", environ.get("THEKE_INSTANCE", "")),
             replicas=_replicas("THEKE_REPLICAS", environ.get("THEKE_REPLICAS", "")),
+            webhook_private=_flag("THEKE_WEBHOOK_PRIVATE", environ.get("THEKE_WEBHOOK_PRIVATE") or "0"),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
@@ -77,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_LOG_LEVEL": self.log_level,
             "THEKE_INSTANCE": self.instance,
             "THEKE_REPLICAS": ",".join(f"{name}={count}" for name, count in self.replicas.items()),
+            "THEKE_WEBHOOK_PRIVATE": "1" if self.webhook_private else "0",
         }
 
 

@@ -24,6 +24,7 @@ from services.gateway.dikas import (
     staff,
     sync,
     tables,
+    webhooks,
 )
 from services.gateway.dikas.call import Route
 
@@ -47,4 +48,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *reports.ROUTES,
     *config.ROUTES,
     *events.ROUTES,
+    *webhooks.ROUTES,
 )
