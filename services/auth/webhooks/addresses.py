@@ -8,11 +8,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+# of special use by IANA's registries, where the standard library says otherwise or depends on its version
+SPECIAL: Final = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20", "5f00::/16")))
 RESOLVERS_MAX: Final = 4  # threads; a name server that does not answer holds one, and must hold nobody's login
 
 
@@ -35,8 +37,10 @@ def _held(address: IPv4Address | IPv6Address) -> IPv4Address | None:
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     # what translates to IPv4 by the network's own rules (NAT64) is among the reserved
-    local = isinstance(address, IPv6Address) and address.is_site_local
-    return address.is_global and not (local or address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local)
+    special = any(address in network for network in SPECIAL) or (isinstance(address, IPv6Address) and address.is_site_local)
+    return address.is_global and not (
+        special or address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local
+    )
 
 
 def refuse_private(address: str) -> None:

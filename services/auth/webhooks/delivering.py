@@ -187,7 +187,7 @@ class Deliveries:
 
     async def _send_some(self, instance: int, endpoint: Endpoint, place: Place, service: str) -> tuple[Place, bool]:
         """A batch of one service, and whether there may be more."""
-        after = place.starts[service].after
+        after = place.position_of(service)
         head = (await self._services.heads(service, deadline=LOOK_WITHIN_S)).get(instance, 0)
         if head <= after:
             return place, False

@@ -75,6 +75,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     next_attempt: datetime | None = None
     unnoted: int = 0
 
+    def position_of(self, service: str) -> int:
+        return self.starts[service].after
+
     def moved(self, service: str, position: int) -> Place:
         """With a service's events sent up to there."""
         start = self.starts[service]

@@ -7,13 +7,14 @@ import ssl
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from socket import getaddrinfo
 from typing import Final, Protocol
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from services.auth.webhooks.addresses import AddressNotAllowed, Check, CheckedResolver, allow_all, checked_socket, refuse_private
+from services.auth.webhooks.addresses import AddressNotAllowed, Check, CheckedResolver, LookUp, allow_all, checked_socket, refuse_private
 
 ATTEMPT_S: Final = 15.0
 CONNECT_S: Final = 5.0
@@ -42,14 +43,13 @@ class Post(Protocol):
 
 
 class HttpPost:
-    """``private``: any address may be sent to."""
+    """``private``: any address may be sent to; ``within`` seconds, from the name to the end of the answer."""
 
-    def __init__(self, *, private: bool, within: float = ATTEMPT_S) -> None:
+    def __init__(self, *, private: bool, within: float = ATTEMPT_S, look_up: LookUp = getaddrinfo) -> None:
         check: Check = allow_all if private else refuse_private
-        self._check = check
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=CheckedResolver(check),
+                resolver=CheckedResolver(check, look_up),
                 socket_factory=checked_socket(check),
                 use_dns_cache=False,
                 limit=CONNECTIONS_MAX,
