@@ -38,9 +38,8 @@ def _held(address: IPv4Address | IPv6Address) -> IPv4Address | None:
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     # what translates to IPv4 by the network's own rules (NAT64) is among the reserved
     special = any(address in network for network in SPECIAL) or (isinstance(address, IPv6Address) and address.is_site_local)
-    return address.is_global and not (
-        special or address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local
-    )
+    local = address.is_loopback or address.is_link_local
+    return address.is_global and not (special or local or address.is_multicast or address.is_reserved)
 
 
 def refuse_private(address: str) -> None:
