@@ -30,7 +30,8 @@ class SettingInvalid(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. ``postgres_dsn`` and ``nats_url`` empty: the supervisor runs embedded servers.
     ``instance`` empty: the only one there is. ``replicas``: processes of a service or of the gateway, by name; one where none is named.
-    ``stream_replicas``: servers of a NATS cluster that hold each stream. ``webhook_private``: webhooks may be sent to any address, also without TLS."""
+    ``stream_replicas``: servers of a NATS cluster that hold each stream. ``webhook_private``: webhooks may be sent to any
+    address, also without TLS."""
 
     host: str = "127.0.0.1"
     port: int = 5015

@@ -72,8 +72,7 @@ class Deliveries:
         for source in self._sources:
             await self._host.connection.listen(subjects.published_of(source), self._published)
         await self._host.connection.listen(subjects.internal_of(self._host.service.name, ENDPOINTS.name), lambda *_: self._wake.set())
-        self._host.on_stop(self._stop)
-        self._host.run(self._for_ever())
+        self._host.run(self._until_stopped())
 
     def _published(self, subject: str, _reply: str, _payload: bytes, _header: bytes) -> None:
         _, source, instance, *_ = subject.split(".")
@@ -81,6 +80,12 @@ class Deliveries:
             worker.hint(source)
 
     # which endpoints there are
+
+    async def _until_stopped(self) -> None:
+        try:
+            await self._for_ever()
+        finally:
+            await self._stop()
 
     async def _for_ever(self) -> None:
         leads = False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from libs.cli import exits, main, webhooks
 from libs.contracts.auth.webhooks import ENDPOINTS_MAX, SECRET_MAX_BYTES, SECRET_MIN_BYTES, TYPES_MAX, URL_MAX_CHARS
 from libs.runtime.log_reading import LogRequest
 from libs.runtime.published import published_events, published_types
@@ -132,6 +134,62 @@ async def test_who_answers_410_is_left_alone_until_it_is_wanted_again(inn: Inn, 
     receiver.answer = lambda _: 200
     assert done(await admin.put(f"webhooks/{hook['id']}", {"isActive": True}))["ended"] == ""
     assert [event["data"]["receipt"] for event in await receiver.count(1)] == [receipt["id"]]
+
+
+async def test_what_fails_for_too_long_ends(inn: Inn, admin: Till, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "GIVEN_UP_AFTER_S", 0)
+    receiver.answer = lambda _: 500
+    hook = await created(admin, receiver.url, services=["pos"], types=["receipt.issued"])
+    receipt = await admin.sell(item(inn.menu["Cola"]))
+    ended = await until(admin, hook, isActive=False)
+    assert (ended["ended"], ended["failures"], ended["nextAttempt"]) == ("failing", 1, None)
+    assert ended["failingSince"]
+    receiver.answer = lambda _: 200
+    done(await admin.put(f"webhooks/{hook['id']}", {"isActive": True}))
+    assert [event["data"]["receipt"] for event in await receiver.count(1)] == [receipt["id"]]
+
+
+async def test_the_command_line_does_the_same(inn: Inn, admin: Till, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
+    async def theke(action: str, *words: str) -> Any:
+        arguments = main.parser().parse_args(["webhooks", action, inn.name, *words, "--json"])
+        capsys.readouterr()
+        assert await webhooks._act(arguments, inn.theke.services) == exits.DONE
+        return json.loads(capsys.readouterr().out)
+
+    made = await theke("create", receiver.url, "--service", "pos", "--type", "receipt.issued", "--after", "pos=0", "--description", "Buch")
+    key = made["webhook"]["key"]
+    await admin.sell(item(inn.menu["Cola"]))
+    (event,) = await receiver.count(1)
+    assert receiver.taken[0].is_signed_with(made["secret"])
+    await until(admin, {"id": key}, positions={"pos": event["position"]})
+    assert [(one["key"], one["description"], one["positions"]) for one in await theke("list")] == [
+        (key, "Buch", {"pos": event["position"]})
+    ]
+    assert [one["outcome"] for one in await theke("deliveries", key, "-n", "5")] == ["taken"]
+    assert (await theke("pause", key))["active"] is False
+    await theke("replay", key, "pos", "0")
+    assert (await theke("resume", key))["active"] is True
+    assert await receiver.count(2) == [event, event]
+    assert await theke("delete", key) == {"key": key}
+    assert await theke("list") == []
+
+
+async def test_people_read_what_the_command_line_says(inn: Inn, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
+    receiver.answer = lambda _: 410
+    words = ["webhooks", "create", inn.name, receiver.url, "--service", "pos", "--type", "table.created", "--after", "pos=0"]
+    await webhooks._act(main.parser().parse_args(words), inn.theke.services)
+    key, rest = capsys.readouterr().out.split(maxsplit=1)
+    assert "secret     whsec_" in rest
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            await webhooks._act(main.parser().parse_args(["webhooks", "list", inn.name]), inn.theke.services)
+            said = capsys.readouterr().out
+            if "ended (gone)" in said:
+                break
+            await asyncio.sleep(0.05)
+    assert said.startswith(f"{key}  {receiver.url}  ended (gone)\n  sent       pos 0\n  types      table.created\n  fails      since ")
+    await webhooks._act(main.parser().parse_args(["webhooks", "deliveries", inn.name, key]), inn.theke.services)
+    assert "table.created                 410 gone  attempt 1" in capsys.readouterr().out
 
 
 async def test_a_change_counts_from_the_next_event_on(inn: Inn, admin: Till, receiver: Receiver) -> None:

@@ -17,7 +17,7 @@ from libs.domain.principal import Principal
 from services.auth.webhooks import signatures
 from services.auth.webhooks.addresses import AddressNotAllowed, CheckedResolver, checked_socket, is_public, refuse_private
 from services.auth.webhooks.courier import PAUSES_S, judged
-from services.auth.webhooks.doors import view
+from services.auth.webhooks.doors import _url_faults, view
 from services.auth.webhooks.endpoints import (
     CHANGE_SECRET,
     DELETE,
@@ -262,6 +262,13 @@ def test_a_private_address_is_one_however_it_is_written(address: str) -> None:
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_one(address: str) -> None:
     assert is_public(address)
+
+
+@pytest.mark.parametrize("url", ["http://hooks.example/", "https://127.0.0.1/", "https://[::1]:8443/", "https://169.254.169.254/latest"])
+def test_a_door_of_an_ordinary_installation_takes_no_such_address(url: str) -> None:
+    assert _url_faults(url, private=False)
+    assert not _url_faults(url, private=True)
+    assert not _url_faults(URL, private=False)
 
 
 def told(*addresses: str) -> Any:
