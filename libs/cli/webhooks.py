@@ -15,11 +15,11 @@ from libs.contracts.auth.webhooks import (
     DELIVERIES_KEPT,
     ChangeWebhook,
     CreateWebhook,
+    DeleteWebhook,
     Delivery,
     ListDeliveries,
     ReplayWebhook,
     Webhook,
-    WebhookByKey,
     WebhookDeleted,
     WebhookSecret,
 )
@@ -136,7 +136,7 @@ class Asking:
         return await self._command("change", ChangeWebhook(key=key, active=active), Webhook)
 
     async def delete(self, key: str) -> None:
-        await self._command("delete", WebhookByKey(key=key), WebhookDeleted)
+        await self._command("delete", DeleteWebhook(key=key), WebhookDeleted)
 
     async def _command(self, name: str, body: Any, answer: type[T]) -> T:
         found, _ = await self._services.command("auth", f"webhook.{name}", body, answer, principal=self._principal)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 KEY_PREFIX: Final = "whk"
+TAGGED: Final = "webhook"  # what its tag is made of, besides its key and version
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # as the open convention of webhooks has it; what follows is Base64
 SECRET_MIN_BYTES: Final = 24
 SECRET_BYTES: Final = 32  # of one that Theke makes up
@@ -41,9 +42,11 @@ class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is absent stays. ``active`` again after it ended: it goes on where it stopped."""
+    """What is absent stays. ``active`` again after it ended: it goes on where it stopped. ``if_match``: only if it still has one of these
+    tags; none: whatever it is."""
 
     key: str
+    if_match: tuple[str, ...] = ()
     url: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     services: tuple[str, ...] | UnsetType = UNSET
@@ -53,6 +56,13 @@ class ChangeWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class WebhookByKey(msgspec.Struct, frozen=True, kw_only=True):
     key: str
+
+
+class DeleteWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """``if_match`` as of a change."""
+
+    key: str
+    if_match: tuple[str, ...] = ()
 
 
 class ReplayWebhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +82,10 @@ class ListDeliveries(msgspec.Struct, frozen=True, kw_only=True):
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """``positions``: how far it has been sent, by service. ``failures`` in a row since ``failing_since``; ``next_attempt``: when the next
-    one is made."""
+    one is made. ``version`` counts up with every change."""
 
     key: str
+    version: int
     url: str
     description: str
     services: tuple[str, ...]

@@ -21,6 +21,7 @@ from libs.contracts.auth.webhooks import (
     URL_MAX_CHARS,
     ChangeWebhook,
     CreateWebhook,
+    DeleteWebhook,
     ListDeliveries,
     ReplayWebhook,
     Webhook,
@@ -119,7 +120,7 @@ class WebhookDoors:
         ]
         if faults:
             raise invalid(*faults)
-        command = Command(id_, request.at, principal, ChangeEndpoint(key=asked.key, **named))
+        command = Command(id_, request.at, principal, ChangeEndpoint(key=asked.key, if_match=asked.if_match, **named))
         return await self._executed(self._change, command, request)
 
     async def secret(self, request: Request) -> Reply:
@@ -141,8 +142,8 @@ class WebhookDoors:
         return await self._executed(REPLAY, Command(id_, request.at, principal, body), request)
 
     async def delete(self, request: Request) -> Reply:
-        principal, id_, asked = self._asked(request, WebhookByKey)
-        command = Command(id_, request.at, principal, DeleteEndpoint(key=asked.key))
+        principal, id_, asked = self._asked(request, DeleteWebhook)
+        command = Command(id_, request.at, principal, DeleteEndpoint(key=asked.key, if_match=asked.if_match))
         _, behind = await self._host.dispatcher.execute(DELETE, command, timeout=request.left())
         return Reply(msgspec.msgpack.encode(WebhookDeleted(key=asked.key)), behind)
 
@@ -234,12 +235,21 @@ def view(endpoint: Endpoint, place: Place | None) -> Webhook:
     }
     stands = place if place is not None and (place.version == endpoint.version or endpoint.ended) else None
     return Webhook(
-        key=endpoint.key, url=endpoint.url, description=endpoint.description, services=endpoint.services, types=endpoint.types,
-        active=endpoint.active, ended=endpoint.ended, created_at=endpoint.created_at, changed_at=endpoint.changed_at, positions=positions,
+        key=endpoint.key,
+        version=endpoint.version,
+        url=endpoint.url,
+        description=endpoint.description,
+        services=endpoint.services,
+        types=endpoint.types,
+        active=endpoint.active,
+        ended=endpoint.ended,
+        created_at=endpoint.created_at,
+        changed_at=endpoint.changed_at,
+        positions=positions,
         failures=stands.failures if stands else 0,
         failing_since=stands.failing_since if stands else None,
         next_attempt=stands.next_attempt if stands and endpoint.active else None,
-    )  # fmt: skip
+    )
 
 
 # --- what is wrong ------------------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from libs.contracts.auth.rights import DOWNSTREAM
-from libs.contracts.auth.webhooks import ENDPOINTS_MAX, KEY_PREFIX, OLD_SECRET_LASTS_S, Ended
+from libs.contracts.auth.webhooks import ENDPOINTS_MAX, KEY_PREFIX, OLD_SECRET_LASTS_S, TAGGED, Ended
 from libs.domain.decider import Aggregate, Command, CommandType, Decision, Lookup, States, StreamRef
 from libs.domain.errors import DomainError, Kind, not_found
+from libs.domain.etags import etag
 from libs.domain.events import Event, Recorded, event
 from libs.domain.ids import key_of
 
@@ -32,9 +33,10 @@ class CreateEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeEndpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``starts``: of services that are new to it; filled in."""
+    """``starts``: of services that are new to it; filled in. ``if_match``: tags of which it must have one, if there are any."""
 
     key: str
+    if_match: tuple[str, ...] = ()
     url: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     services: tuple[str, ...] | UnsetType = UNSET
@@ -64,6 +66,7 @@ class EndEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeleteEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     key: str
+    if_match: tuple[str, ...] = ()
 
 
 # --- events -------------------------------------------------------------------------------------------------------------------
@@ -222,6 +225,14 @@ def _known(states: States, key: str) -> Endpoint:
     return found
 
 
+def _unchanged(states: States, command: Command[Any]) -> Endpoint:
+    """Raises ``version_mismatch`` if it is not as the client read it."""
+    known, tags = _known(states, command.body.key), command.body.if_match
+    if tags and etag(command.instance, TAGGED, known.key, known.version) not in tags:
+        raise DomainError(Kind.PRECONDITION_FAILED, "version_mismatch", {"version": known.version})
+    return known
+
+
 def webhook_key(command: Command[CreateEndpoint]) -> str:
     return key_of(KEY_PREFIX, command.id)
 
@@ -238,7 +249,7 @@ def decide_create(states: States, command: Command[CreateEndpoint], _: Any) -> D
 
 
 def decide_change(states: States, command: Command[ChangeEndpoint], _: Any) -> Decision:
-    body, known = command.body, _known(states, command.body.key)
+    body, known = command.body, _unchanged(states, command)
     named = {name: value for name in _CHANGEABLE if (value := getattr(body, name)) is not UNSET and value != getattr(known, name)}
     if not named:
         return Decision({})
@@ -270,7 +281,7 @@ def decide_end(states: States, command: Command[EndEndpoint], _: Any) -> Decisio
 
 
 def decide_delete(states: States, command: Command[DeleteEndpoint], _: Any) -> Decision:
-    _known(states, command.body.key)
+    _unchanged(states, command)
     return Decision({STREAM: [EndpointDeleted(key=command.body.key)]})
 
 

@@ -11,8 +11,10 @@ from msgspec import UNSET, UnsetType
 from libs.contracts.auth.webhooks import (
     DELIVERIES_DEFAULT,
     DELIVERIES_KEPT,
+    TAGGED,
     ChangeWebhook,
     CreateWebhook,
+    DeleteWebhook,
     Delivery,
     ListDeliveries,
     ReplayWebhook,
@@ -21,9 +23,11 @@ from libs.contracts.auth.webhooks import (
     WebhookDeleted,
     WebhookSecret,
 )
+from libs.domain.etags import etag
 from services.gateway.dikas import shapes
 from services.gateway.dikas.call import Call, Route
-from services.gateway.dikas.params import Form, Param
+from services.gateway.dikas.params import IF_MATCH, IF_NONE_MATCH, Form, Param
+from services.gateway.dikas.tags import if_match
 
 MISSING: Final = "webhook_not_found"
 Position = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
@@ -147,7 +151,7 @@ async def webhooks(call: Call) -> list[WebhookOut]:
 
 async def webhook(call: Call) -> WebhookOut:
     """One of them, and how far it is."""
-    return webhook_out(await call.query("auth", "webhook.get", _named(call), Webhook))
+    return _tagged(call, await call.query("auth", "webhook.get", _named(call), Webhook))
 
 
 async def create_webhook(call: Call) -> WebhookSecretOut:
@@ -169,18 +173,20 @@ async def change_webhook(call: Call) -> WebhookOut:
     body: WebhookChangeBody = call.body
     asked = ChangeWebhook(
         key=_key(call),
+        if_match=if_match(call),
         url=body.url,
         description=body.description,
         services=UNSET if body.services is UNSET else tuple(body.services),
         types=UNSET if body.types is UNSET else tuple(body.types),
         active=body.is_active,
     )
-    return webhook_out(await call.command("auth", "webhook.change", asked, Webhook))
+    return _tagged(call, await call.command("auth", "webhook.change", asked, Webhook))
 
 
 async def delete_webhook(call: Call) -> DeletedOut:
     """Nothing is sent there any more."""
-    return DeletedOut((await call.command("auth", "webhook.delete", _named(call), WebhookDeleted)).key)
+    asked = DeleteWebhook(key=_key(call), if_match=if_match(call))
+    return DeletedOut((await call.command("auth", "webhook.delete", asked, WebhookDeleted)).key)
 
 
 async def new_secret(call: Call) -> WebhookSecretOut:
@@ -201,6 +207,12 @@ async def deliveries(call: Call) -> list[DeliveryOut]:
     return [_delivery_out(one) for one in await call.query("auth", "webhook.deliveries", asked, list[Delivery])]
 
 
+def _tagged(call: Call, webhook: Webhook) -> WebhookOut:
+    """Its tag is of what can be changed; how far it is changes by itself."""
+    call.tag, call.tag_live = etag(call.principal.instance, TAGGED, webhook.key, webhook.version), True
+    return webhook_out(webhook)
+
+
 def _key(call: Call) -> str:
     return call.id("id", MISSING)
 
@@ -214,9 +226,9 @@ _LIMIT: Final = Param("limit", Form.WHOLE, "How many.", 1, DELIVERIES_KEPT, defa
 ROUTES: Final = (
     Route("GET", "/api/v1/webhooks", "Webhooks", webhooks, asks=("auth.webhook.list",)),
     Route("POST", "/api/v1/webhooks", "Webhooks", create_webhook, WebhookBody, status=201, refuses=(410,), asks=("auth.webhook.create",)),
-    Route("GET", _ONE, "Webhooks", webhook, asks=("auth.webhook.get",)),
-    Route("PUT", _ONE, "Webhooks", change_webhook, WebhookChangeBody, asks=("auth.webhook.change",)),
-    Route("DELETE", _ONE, "Webhooks", delete_webhook, asks=("auth.webhook.delete",)),
+    Route("GET", _ONE, "Webhooks", webhook, params=(IF_NONE_MATCH,), asks=("auth.webhook.get",)),
+    Route("PUT", _ONE, "Webhooks", change_webhook, WebhookChangeBody, params=(IF_MATCH,), asks=("auth.webhook.change",)),
+    Route("DELETE", _ONE, "Webhooks", delete_webhook, params=(IF_MATCH,), asks=("auth.webhook.delete",)),
     Route("POST", f"{_ONE}/secret", "Webhooks", new_secret, asks=("auth.webhook.secret",)),
     Route("POST", f"{_ONE}/replay", "Webhooks", replay, ReplayBody, refuses=(410,), asks=("auth.webhook.replay",)),
     Route("GET", f"{_ONE}/deliveries", "Webhooks", deliveries, params=(_LIMIT,), asks=("auth.webhook.deliveries",)),

@@ -238,6 +238,34 @@ async def test_nothing_is_sent_any_more_after_a_delete(inn: Inn, admin: Till, re
     assert [one.headers["theke-webhook"] for one in receiver.taken] == [hook["id"], other["id"]]
 
 
+async def test_an_edit_can_be_guarded_by_the_tag(inn: Inn, admin: Till, receiver: Receiver) -> None:
+    hook = await created(admin, receiver.url, services=["pos"], types=["receipt.issued"])
+    path = f"webhooks/{hook['id']}"
+    read = await admin.get(path)
+    await admin.sell(item(inn.menu["Cola"]))
+    await receiver.count(1)
+    moved = await until(admin, hook, failures=0, positions={"pos": receiver.accepted[0]["position"]})
+    assert moved["positions"] != read.data["positions"]
+    guarded = {"If-Match": read.headers["ETag"]}
+    changed = await admin.put(path, {"description": "Buch"}, headers=guarded)
+    assert done(changed)["description"] == "Buch", "that it was sent is no change of it"
+    refused(await admin.put(path, {"description": "Lager"}, headers=guarded), 412)
+    refused(await admin.delete(path, headers=guarded), 412)
+    done(await admin.delete(path, headers={"If-Match": changed.headers["ETag"]}))
+
+
+async def test_the_secret_is_in_no_event(inn: Inn, admin: Till) -> None:
+    secrets = [(await created(admin, NOWHERE, services=["crm"]))["secret"]]
+    own = "whsec_" + "QUJD" * 9
+    secrets.append((await created(admin, NOWHERE, services=["crm"], secret=own))["secret"])
+    secrets.append(done(await admin.post(f"webhooks/{done(await admin.get('webhooks'))[0]['id']}/secret"))["secret"])
+    whole = b""
+    async for piece in inn.theke.services.log("auth", LogRequest(inn.instance, 0, 100_000)):
+        whole += b"".join(bytes(event.data) for event in piece)
+    assert b"webhook secret " in whole, "its name is"
+    assert not [secret for secret in secrets if secret.removeprefix("whsec_").encode() in whole]
+
+
 async def test_the_same_request_makes_one_webhook_with_one_secret(admin: Till) -> None:
     body = {"url": NOWHERE, "services": ["pos"]}
     first = done(await admin.post("webhooks", body, key="once"), 201)
