@@ -99,6 +99,8 @@ class Deliveries:
                     await self._stop()
             except (DomainError, LogUnreachable) as error:
                 log.warning("webhooks cannot be looked at", error=str(error))
+            except Exception:  # a newer process wrote what this one does not know: what runs goes on as it is
+                log.exception("webhooks cannot be looked at")
             try:
                 await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S if leads else PAUSE_S)
             except TimeoutError:
@@ -194,6 +196,10 @@ class Deliveries:
         """A batch of one service, and whether there may be more."""
         after = place.position_of(service)
         head = (await self._services.heads(service, deadline=LOOK_WITHIN_S)).get(instance, 0)
+        if head < after:
+            log.error(
+                "a log ends before what was sent of it", instance=instance, webhook=endpoint.key, service=service, sent=after, head=head
+            )
         if head <= after:
             return place, False
         events = await self._read(LogRequest(instance, after, READ_EVENTS, head, endpoint.types, published=True), service)

@@ -3,6 +3,7 @@ used, and nothing of the answer but its status goes any further."""
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from collections.abc import Mapping
@@ -47,9 +48,10 @@ class HttpPost:
 
     def __init__(self, *, private: bool, within: float = ATTEMPT_S, look_up: LookUp = getaddrinfo) -> None:
         check: Check = allow_all if private else refuse_private
+        self._resolver = CheckedResolver(check, look_up)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=CheckedResolver(check, look_up),
+                resolver=self._resolver,
                 socket_factory=checked_socket(check),
                 use_dns_cache=False,
                 limit=CONNECTIONS_MAX,
@@ -63,6 +65,7 @@ class HttpPost:
 
     async def close(self) -> None:
         await self._session.close()
+        await self._resolver.close()
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         began = time.monotonic()
@@ -73,7 +76,8 @@ class HttpPost:
         try:
             async with self._session.post(URL(url), data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
-                await answer.content.read(ANSWER_MAX_BYTES)
+                with contextlib.suppress(TimeoutError, aiohttp.ClientError):  # what matters has been said
+                    await answer.content.read(ANSWER_MAX_BYTES)
                 if not answer.content.at_eof():
                     answer.close()
         except TimeoutError:

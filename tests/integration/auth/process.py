@@ -3,8 +3,9 @@ ready."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
+
+import uvloop
 
 from libs.runtime.config import Settings
 from libs.runtime.service import Host
@@ -21,4 +22,4 @@ async def serve(log_dsn: str, read_dsn: str, nats_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*sys.argv[1:]))
+    uvloop.run(serve(*sys.argv[1:]))

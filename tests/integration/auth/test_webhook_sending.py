@@ -119,6 +119,18 @@ async def test_who_answers_drop_by_drop_has_answered() -> None:
     await post.close()
 
 
+async def test_who_said_yes_and_then_nothing_more_said_yes() -> None:
+    async def pausing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    post = HttpPost(private=True, within=0.3)
+    async with serving(pausing) as url, asyncio.timeout(SOON_S):
+        assert (await post.send(url, {}, b"{}")).why == "taken"
+    await post.close()
+
+
 async def test_an_answer_without_end_is_not_read(post: HttpPost) -> None:
     written = 0
 
