@@ -127,8 +127,7 @@ class WebhookDoors:
         """Another secret. That before signs too for a day, so that receivers can change over."""
         principal, id_, asked = self._asked(request, WebhookByKey)
         name = _secret_name(id_)
-        if asked.key not in await self._endpoints(principal.instance):
-            raise not_found("webhook_not_found", id=asked.key)
+        await self._endpoint(principal.instance, asked.key)
         secret = await self._kept(principal.instance, name, "")
         command = Command(id_, request.at, principal, ChangeSecret(key=asked.key, secret=name))
         return await self._told(CHANGE_SECRET, command, request, secret)
@@ -137,6 +136,7 @@ class WebhookDoors:
         principal, id_, asked = self._asked(request, ReplayWebhook)
         if asked.service not in published_events():
             raise invalid(FieldError("service", "not_known", {"value": asked.service[:50]}))
+        await self._endpoint(principal.instance, asked.key)
         await self._check_position(principal.instance, asked.service, asked.after)
         body = ReplayEndpoint(key=asked.key, service=asked.service, after=asked.after)
         return await self._executed(REPLAY, Command(id_, request.at, principal, body), request)
