@@ -80,7 +80,9 @@ class Theke:
         self.keeper = SomeMirrored(nats_) if nats_ is not None else None
         self.log_dsn = on_database(postgres_dsn, "house_log")
         self.read_dsn = on_database(postgres_dsn, "house_read")
-        self.settings = Settings(postgres_dsn=postgres_dsn, nats_url=nats_url, demo=True, log_level="warning", rate_limit=0)
+        self.settings = Settings(
+            postgres_dsn=postgres_dsn, nats_url=nats_url, demo=True, log_level="warning", rate_limit=0, webhook_private=True
+        )
         self.hosts: dict[str, Host] = {}
         self.gateways: list[Gateway] = []
         self.services: Services

@@ -207,5 +207,6 @@ MAKERS: Final[Mapping[str, Callable[[Stage], Awaitable[Any]]]] = {
     "staffNumber": _staff_number,
     "table": _table,
     "tableGroup": _created("table-groups", name="Terrasse"),
+    "webhook": _created("webhooks", url="https://hooks.example/theke", services=["pos"]),
     "zReport": _z_report,
 }

@@ -110,6 +110,11 @@ class Client:
         self.in_flight = 0
         self.counts = ClientCounts()
 
+    @property
+    def connection(self) -> Connection:
+        """The one it asks over."""
+        return self._connection
+
     async def open(self) -> None:
         await self._inbox.open()
 

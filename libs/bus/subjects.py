@@ -71,10 +71,20 @@ def published_of(service: str) -> str:
     return f"evt.{token(service)}.>"
 
 
+def published_in(service: str, instance: int) -> str:
+    """All events of a service's published language, of one instance."""
+    return f"evt.{token(service)}.{_instance(instance)}.>"
+
+
 @lru_cache(maxsize=4096)
 def internal(service: str, instance: int, aggregate: str, event: str) -> str:
     """Where an event goes that only its own service understands."""
     return f"int.{token(service)}.{_instance(instance)}.{token(aggregate)}.{token(event)}"
+
+
+def internal_of(service: str, aggregate: str) -> str:
+    """All events of a kind of streams that only their own service understands, of every instance."""
+    return f"int.{token(service)}.*.{token(aggregate)}.>"
 
 
 def live(service: str, kind: str) -> str:

@@ -26,6 +26,7 @@ from libs.domain.paging import ALL_MAX_ROWS, PAGE_MAX_ROWS
 from libs.projections.tables import SEARCH_TIMEOUT_MS
 from libs.records.query import compile, conditions, values
 from libs.records.wanted import SEARCH_WORDS_MAX
+from libs.runtime import asyncapi
 from libs.runtime.config import PROJECT, SERVICES
 from libs.texts.catalogue import DETAILS, FIELDS, HEADLINES, UNAVAILABLE, Text
 
@@ -33,7 +34,9 @@ REFERENCE: Final = PROJECT / "docs" / "reference"
 # libraries do not know services, so what the pages tell of them is looked up by name
 ENVELOPE_MODULE: Final = "services.gateway.dikas.envelope"
 OPENAPI_MODULE: Final = "services.gateway.openapi"
-OPENAPI: Final = PROJECT / "services" / "gateway" / "static" / "openapi.json"
+STATIC: Final = PROJECT / "services" / "gateway" / "static"
+OPENAPI: Final = STATIC / "openapi.json"
+ASYNCAPI: Final = STATIC / "asyncapi.json"  # docs/reference/asyncapi.json is a link to it
 MADE: Final = "<!-- made by `python -m libs.cli.docs`; change the declarations, not this page -->\n"
 
 
@@ -44,6 +47,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "endpoints.md": endpoints(),
         REFERENCE / "events.md": events(),
         OPENAPI: openapi(),
+        ASYNCAPI: asynchronous(),
         REFERENCE / "rights.md": rights(),
         REFERENCE / "erp.md": erp(),
         REFERENCE / "metrics.md": measured(),
@@ -305,10 +309,20 @@ def openapi() -> str:
     return json.dumps(openapi_document(), ensure_ascii=False, indent=1) + "\n"
 
 
+def asynchronous() -> str:
+    """What is published, as AsyncAPI; the gateway serves it."""
+    return json.dumps(asyncapi.document(_version()), ensure_ascii=False, indent=1) + "\n"
+
+
+def _version() -> str:
+    version: str = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    return version
+
+
 def openapi_document() -> Any:
     """The published document, made anew."""
     routes = importlib.import_module(ROUTES_MODULE).ROUTES
-    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    version = _version()
     sections = dict.fromkeys(row.section for row in expected())
     return importlib.import_module(OPENAPI_MODULE).document(routes, sections, needs, version)
 

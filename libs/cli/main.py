@@ -15,6 +15,7 @@ from libs.cli import (
     apikeys,
     applications,
     doctor,
+    downstream,
     endpoints,
     events,
     exits,
@@ -30,6 +31,7 @@ from libs.cli import (
     up,
     users,
     verify,
+    webhooks,
 )
 from libs.runtime.config import SettingInvalid, Settings
 
@@ -55,6 +57,7 @@ first steps:
   theke applications create INSTANCE IDENTIFIER   a program that connects to the ERP's API
   theke groups --help           who may do what in the ERP
   theke records put --help      rows of the ERP out of a file
+  theke webhooks --help         where events are sent to
   theke endpoints               how much of the dialect is built, by section
 
 settings (environment):
@@ -74,6 +77,7 @@ settings (environment):
   THEKE_RATE_LIMIT=500          requests a second that one client may go on with; 0: no limit
   THEKE_BUS_KEY=                file that passwords of NATS users are made from; default: beside the embedded server's data
   THEKE_STREAMS_KEPT=0          1: a keeper declares streams for this process, whose user of the bus may not
+  THEKE_WEBHOOK_PRIVATE=0       1: webhooks may go to private addresses and without TLS
   THEKE_LOG_LEVEL=info          debug, info, warning or error
 
 exit codes:
@@ -89,7 +93,7 @@ exit codes:
 JOBS: Final = (
     *(up, status, restart, doctor, verify),
     *(events, projections, processes, log),
-    *(instances, downstream, operators, users, apikeys, applications, groups, records, endpoints),
+    *(instances, downstream, webhooks, operators, users, apikeys, applications, groups, records, endpoints),
 )
 
 

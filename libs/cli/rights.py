@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from libs.contracts.auth.rights import ROLES, permissions_of
+from libs.contracts.auth.rights import DOWNSTREAM, ROLES, permissions_of
 from libs.runtime.config import SERVICES
 
 
@@ -32,6 +32,7 @@ def asked() -> Mapping[str, Need | None]:
         for write, kinds in ((True, service.commands), (False, service.queries)):
             needs |= {f"{name}.{kind.name}": Need(kind.permission, write) if kind.permission else None for kind in kinds}
         needs |= {f"{name}.{door}": Need(*right) if right[0] else None for door, right in service.doors.items()}
+        needs[f"{name}.log"] = Need(DOWNSTREAM, write=False)
     return needs
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 ERP: Final = ("auth", "billing", "crm", "inventory")
+ALL: Final = (*ERP, "pos")
 FORGET: Final = "erp_forget"
 
 
@@ -25,7 +26,7 @@ class Asks(msgspec.Struct, frozen=True):
 
 _TELLS_WHAT_WENT: Final = dict.fromkeys(ERP, (FORGET,))
 ASKS: Final[Mapping[str, Asks]] = {
-    "auth": Asks(commands=_TELLS_WHAT_WENT),
+    "auth": Asks(commands=_TELLS_WHAT_WENT, queries=dict.fromkeys(ALL, ("status", "log")), hears=ALL),  # webhooks
     "inventory": Asks(commands=_TELLS_WHAT_WENT),
     "crm": Asks(commands=_TELLS_WHAT_WENT, queries=dict.fromkeys(ERP, ("status", "log")), hears=ERP),
     "billing": Asks(commands=_TELLS_WHAT_WENT),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Hashable
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -27,6 +28,12 @@ _encoder = msgspec.msgpack.Encoder()
 _event = msgspec.json.Decoder(CloudEvent)
 DEADLINE_S = 10.0
 STREAM_SILENCE_MAX_S = 20.0
+
+
+class Heads(msgspec.Struct, frozen=True):
+    """Of a service's status: how far its logs are, by instance."""
+
+    heads: dict[int, int]
 
 
 @lru_cache(maxsize=512)
@@ -98,15 +105,32 @@ class Services:
             async for piece in open_pieces:
                 yield decoder.decode(piece)
 
-    async def log(self, service: str, wanted: LogRequest) -> AsyncGenerator[list[CloudEvent], None]:
-        """Events of a log as they are published, in pieces; for Theke itself only."""
+    async def heads(self, service: str, *, deadline: float = DEADLINE_S) -> dict[int, int]:
+        """The newest position of every instance that has events in a service's log."""
+        return (await self.query(service, "status", {}, Heads, principal=system(0, "log"), deadline=deadline)).heads
+
+    @asynccontextmanager
+    async def published(self, service: str, instance: int) -> AsyncIterator[asyncio.Event]:
+        """Something that is set whenever an event of this service and instance is published. A hint, which may get lost."""
+        news = asyncio.Event()
+        hints = await self._client.connection.listen(subjects.published_in(service, instance), lambda *_: news.set())
+        try:
+            await self._client.connection.settle()
+            yield news
+        finally:
+            await self._client.connection.unlisten(hints)
+
+    async def log(
+        self, service: str, wanted: LogRequest, *, principal: Principal | None = None, trace: str = ""
+    ) -> AsyncGenerator[list[CloudEvent], None]:
+        """Events of a log as they are published, in pieces. Theke itself may read all; a ``principal`` what its instance published."""
         pieces = self._client.stream(
             subjects.query(service, "log"),
             _encoder.encode(wanted),
             instance=wanted.instance,
-            principal=_encoder.encode(system(wanted.instance, "log")),
+            principal=_encoder.encode(principal or system(wanted.instance, "log")),
             deadline=STREAM_SILENCE_MAX_S,
-            trace="",
+            trace=trace,
         )
         async with aclosing(pieces) as open_pieces:
             rest = b""

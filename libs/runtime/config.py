@@ -37,7 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     services' database roles, where they do not follow from the owner's. ``tls_cert`` and ``tls_key``: the gateway speaks TLS.
     ``otlp_endpoint``: where spans go, ``trace_sample``: of which share of requests. ``bus_key_file``: what the
     passwords of the bus's users are made from, unless it lies with the embedded server; ``streams_kept``: this process may not declare
-    streams, a keeper does."""
+    streams, a keeper does. ``webhook_private``: webhooks may be sent to any
+    address, also without TLS."""
 
     host: str = "127.0.0.1"
     port: int = 5015
@@ -59,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trace_sample: float = 0.01
     bus_key_file: Path | None = None
     streams_kept: bool = False
+    webhook_private: bool = False
 
     @property
     def bus_key(self) -> Path:
@@ -90,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             rate_limit=_number("THEKE_RATE_LIMIT", environ.get("THEKE_RATE_LIMIT") or "500", RATE_LIMIT_MAX),
             bus_key_file=_maybe_file("THEKE_BUS_KEY", environ.get("THEKE_BUS_KEY", "")),
             streams_kept=_flag("THEKE_STREAMS_KEPT", environ.get("THEKE_STREAMS_KEPT") or "0"),
+            webhook_private=_flag("THEKE_WEBHOOK_PRIVATE", environ.get("THEKE_WEBHOOK_PRIVATE") or "0"),
         )
         if settings.demo and not is_loopback(settings.host):
             raise SettingInvalid(
@@ -122,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "THEKE_TRACE_SAMPLE": f"{self.trace_sample:g}",
             "THEKE_BUS_KEY": str(self.bus_key_file or ""),
             "THEKE_STREAMS_KEPT": "1" if self.streams_kept else "0",
+            "THEKE_WEBHOOK_PRIVATE": "1" if self.webhook_private else "0",
         }
 
 

@@ -19,7 +19,6 @@ from libs.bus import subjects
 from libs.bus.client import Client
 from libs.contracts.lives import LIFE_BEGAN, LifeBegan
 from libs.domain.errors import DomainError
-from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime import lives
 from libs.runtime.asking import Services
@@ -35,7 +34,6 @@ READ_EVENTS: Final = 100  # at once
 LOOK_EVERY_S: Final = 15.0  # when no hint comes
 LOOK_WITHIN_S: Final = 3.0
 PAUSE_S: Final = 1.0  # after a failure
-INSTALLATION: Final = 0
 
 Feed = tuple[int, str]  # instance, source
 
@@ -49,12 +47,6 @@ class Heard(msgspec.Struct, frozen=True):
 
 Place = Callable[[int, str], Awaitable[Heard]]
 Handle = Callable[[int, str, str, Sequence[CloudEvent]], Awaitable[None]]
-
-
-class Heads(msgspec.Struct, frozen=True):
-    """Of a service's status: how far its logs are, by instance."""
-
-    heads: dict[int, int]
 
 
 class Hearing:
@@ -136,13 +128,12 @@ class Hearing:
 
     async def _look_at(self, source: str) -> str:
         """Why the source cannot be heard, or nothing."""
-        asker = system(INSTALLATION, self._host.service.name)
         try:
-            found = await self._services.query(source, "status", {}, Heads, principal=asker, deadline=LOOK_WITHIN_S)
+            heads = await self._services.heads(source, deadline=LOOK_WITHIN_S)
         except DomainError as error:
             log.warning("cannot hear", source=source, error=str(error))
             return f"{source}: {error}"
-        for instance, head in found.heads.items():
+        for instance, head in heads.items():
             known = self._positions.get((instance, source), Heard()).position
             if head < known:  # it lost its tail
                 self._positions.pop((instance, source))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from libs.eventstore.log import Log
+from libs.runtime.published import published_types
 
 WINDOW_ROWS: Final = 20_000  # looked through with one statement
 PAGE_ROWS: Final = 1_000
@@ -15,7 +16,8 @@ PAGE_ROWS: Final = 1_000
 
 class LogRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Events of an instance behind position ``after``, at most ``limit``, not behind ``up_to`` (0: the head), of one ``stream``, of any of
-    the ``types``, with ``text`` somewhere in their data; what is empty does not choose."""
+    the ``types``, with ``text`` somewhere in their data; what is empty does not choose. ``published``: only those of the published
+    language, as all but Theke itself get them."""
 
     instance: int
     after: int
@@ -24,10 +26,16 @@ class LogRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     types: Sequence[str] = ()
     stream: str = ""
     text: str = ""
+    published: bool = False
 
 
 async def selected(log: Log, wanted: LogRequest) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
     """Pages of rows, also empty ones: after each window, so that nobody takes a long search for a silent service."""
+    if wanted.published:
+        types = published_types(log.schema)
+        wanted = msgspec.structs.replace(wanted, types=tuple(sorted(types.intersection(wanted.types) if wanted.types else types)))
+        if not wanted.types:
+            return
     head = (await log.heads()).get(wanted.instance, 0)
     end = min(wanted.up_to or head, head)
     left = wanted.limit

@@ -25,6 +25,7 @@ from libs.bus.live import EVERYBODY, REVIEW, SWITCHED, Live
 from libs.bus.relay import Relay
 from libs.bus.server import Request, Server
 from libs.bus.subjects import Call
+from libs.contracts.auth.rights import DOWNSTREAM
 from libs.domain.clock import SystemClock
 from libs.domain.decider import CommandType
 from libs.domain.errors import DomainError, Kind
@@ -330,12 +331,14 @@ class Host:
         )
 
     async def _read_log(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """The one read of a log that every service offers, for Theke itself: rendered events as JSON lines.
-        An empty line says that there was none in what has been looked through."""
-        principal = principal_of(request)
+        """The one read of a log that every service offers: rendered events as JSON lines. An empty line says that there was none in what
+        has been looked through. Theke itself reads any log whole; all others what their own instance published, with the right to."""
+        principal, wanted = principal_of(request), decoded(request.body, LogRequest)
         if principal.level != "system":
-            raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": "log"})
-        async for rows in selected(self.log, decoded(request.body, LogRequest)):
+            if not principal.may(DOWNSTREAM, write=False):
+                raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": DOWNSTREAM})
+            wanted = msgspec.structs.replace(wanted, instance=principal.instance, published=True)
+        async for rows in selected(self.log, wanted):
             yield b"".join(render(self.service.name, row).payload + b"\n" for row in rows) or b"\n"
 
 

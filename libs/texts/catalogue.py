@@ -64,6 +64,8 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "method_not_allowed": Text("Methode nicht erlaubt", "Method not allowed"),
     "application_not_found": Text("Anwendung nicht gefunden", "Application not found"),
     "application_in_use": Text("Anwendung wird verwendet", "Application is in use"),
+    "webhook_not_found": Text("Webhook nicht gefunden", "Webhook not found"),
+    "service_not_sent": Text("Dienst gehört nicht zum Webhook", "Service is not part of the webhook"),
     "instance_not_found": Text("Mandant nicht gefunden", "Instance not found"),
     "instance_open": Text("Mandant noch offen", "Instance is open"),
     "article_not_found": Text("Artikel nicht gefunden", "Article not found"),
@@ -82,6 +84,7 @@ HEADLINES: Final[Mapping[str, Text]] = {
     "too_many_records": Text("Zu viele Einträge", "Too many entries"),
     "list_too_long": Text("Liste zu lang", "List too long"),
     "changes_unknown": Text("Änderungen nicht mehr bekannt", "Changes no longer known"),
+    "position_unknown": Text("Position nicht bekannt", "Position not known"),
     "article_inactive": Text("Artikel ist nicht aktiv", "Article is not active"),
     "article_in_use": Text("Artikel wird verwendet", "Article is in use"),
     "table_in_use": Text("Tisch wird verwendet", "Table is in use"),
@@ -307,6 +310,11 @@ DETAILS: Final[Mapping[str, Text]] = {
     ),
     "changes_unknown": Text(
         "Der Stand '{since}' ist hier nicht bekannt; bitte alles neu laden", "State '{since}' is not known here; load everything anew"
+    ),
+    "webhook_not_found": Text("Webhook mit ID '{id}' existiert nicht", "There is no webhook with id '{id}'"),
+    "service_not_sent": Text("Ereignisse von '{service}' werden nicht dorthin gesendet", "Events of '{service}' are not sent there"),
+    "position_unknown": Text(
+        "Das Protokoll endet bei {head}; nach {after} kommt nichts", "The log ends at {head}; nothing comes after {after}"
     ),
     "article_group_in_use": Text("Der Gruppe '{id}' sind Artikel oder Gruppen zugeordnet", "Articles or groups belong to group '{id}'"),
     "article_inactive": Text("Artikel '{name}' ({id}) ist nicht aktiv", "Article '{name}' ({id}) is not active"),
@@ -534,6 +542,14 @@ FIELDS: Final[Mapping[str, Text]] = {
     "not_a_whole_minute": Text("muss eine Uhrzeit auf die Minute sein", "must be a time of day on a whole minute"),
     "warning_unknown": Text("ist keine Warnung, die bestätigt werden kann", "is no warning that can be confirmed"),
     "day_in_future": Text("liegt in der Zukunft: {date}", "is in the future: {date}"),
+    "not_a_web_address": Text(
+        "muss eine Adresse mit https:// sein, ohne Benutzer und ohne '#'",
+        "must be an address with https://, without a user and without '#'",
+    ),
+    "address_private": Text("ist keine öffentliche Adresse", "is not a public address"),
+    "not_a_webhook_secret": Text(
+        "muss mit whsec_ beginnen, dahinter 24 bis 64 Bytes in Base64", "must begin with whsec_, then 24 to 64 bytes in Base64"
+    ),
     "repeated": Text("kommt doppelt vor", "occurs twice"),
     "not_a_tag": Text("ist kein ETag", "is no ETag"),
     "required_with": Text("fehlt; {other} verlangt das Feld", "is missing; {other} requires it"),

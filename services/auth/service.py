@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from libs.bus.client import Client
 from libs.bus.server import Handler
 from libs.bus.subjects import Call
 from libs.contracts.auth import access
@@ -14,9 +15,12 @@ from libs.contracts.auth.rights import OPERATE, STAFF, WRITE
 from libs.contracts.auth.users import USER_ROW
 from libs.contracts.auth.users import USERS as USERS_OF_THE_ERP
 from libs.records.keyed import Keyed
+from libs.runtime.asking import Services
 from libs.runtime.erp import Forgetting, erp_parts
+from libs.runtime.published import published_events
 from libs.runtime.records import record_parts
 from libs.runtime.resources import ResourceReads
+from libs.runtime.sealed import Sealed
 from libs.runtime.secrets import Secrets
 from libs.runtime.service import Host, Service, subject_name
 from services.auth import access_tokens, api_keys, instances, oauth_doors, operators, sessions, staff
@@ -39,6 +43,12 @@ from services.auth.throttle import PasswordTries
 from services.auth.token_doors import TokenDoors
 from services.auth.token_tables import TOKEN_PROJECTIONS
 from services.auth.tokens import TokenMint, new_mac_key, new_signing_key
+from services.auth.webhooks import doors as webhook_doors
+from services.auth.webhooks.courier import Courier, WallTimer
+from services.auth.webhooks.delivering import SENDING_MAX, Deliveries
+from services.auth.webhooks.doors import WebhookDoors
+from services.auth.webhooks.places import Places
+from services.auth.webhooks.sending import HttpPost
 
 HEARTBEAT_EVERY_S = 1.0
 SIGNING_KEY: Final = "signing key"
@@ -82,11 +92,29 @@ async def _extend(host: Host) -> None:
         "operator.check": operator_doors.check,
         **oauth_doors.doors(oauth),
     }
-    assert answers.keys() == DOORS.keys()
+    webhooks = await _open_webhooks(host, secrets)
+    answers |= webhooks.commands()
+    for name, answer in webhooks.queries().items():
+        host.server.register(Call.QUERY, subject_name(name), answer)
+    assert answers.keys() | webhooks.queries().keys() == DOORS.keys()
     for name, answer in answers.items():
         host.server.register(Call.COMMAND, subject_name(name), answer)
     await Forgetting(host, ERP.family, also={"user.delete": "users", "application.delete": "applications"}).start()
     host.run(_heartbeat(host))
+
+
+async def _open_webhooks(host: Host, secrets: Secrets) -> WebhookDoors:
+    """Asks other services over the connection that there is."""
+    client = Client(host.connection)
+    await client.open()
+    host.on_stop(client.close)
+    services, sealed, places = Services(client), await Sealed.open(secrets), Places(secrets)
+    await places.open()
+    post = HttpPost(private=host.settings.webhook_private)
+    host.on_stop(post.close)
+    courier = Courier(places, post, WallTimer(), sealed.get, asyncio.Semaphore(SENDING_MAX))
+    await Deliveries(host, services, places, courier, tuple(published_events())).start()
+    return WebhookDoors(host, services, sealed, places, private=host.settings.webhook_private)
 
 
 async def _heartbeat(host: Host) -> None:
@@ -102,6 +130,7 @@ DOORS: Final = {
     **dict.fromkeys(("token.login", *oauth_doors.NAMES), ("", WRITE)),
     **dict.fromkeys(("application.set_secret", "operator.add", "operator.check"), (OPERATE, WRITE)),
     **dict.fromkeys(("staff.create", "staff.change"), (STAFF, WRITE)),
+    **webhook_doors.DOORS,
 }
 
 _parts = record_parts(USERS, APPLICATIONS)

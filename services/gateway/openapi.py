@@ -17,6 +17,7 @@ import msgspec
 
 from services.gateway import limits
 from services.gateway.dikas.call import Picture, Route
+from services.gateway.dikas.events import BATCH
 from services.gateway.dikas.examples import EXAMPLES, Example, path_thing, sound
 from services.gateway.dikas.params import Form, Param, Place, schema_of
 from services.gateway.dikas.spreadsheet import CSV
@@ -94,6 +95,9 @@ HEADERS: Final[Mapping[str, Any]] = {
     "Retry-After": {"description": "Seconds until a repeat makes sense.", "schema": {"type": "integer", "minimum": 1}},
     "ETag": {"description": "What it is now, for `If-Match` and `If-None-Match`.", "schema": {"type": "string"}},
     "Theke-Total": {"description": "The rows of all pages; there if a page was asked for.", "schema": {"type": "integer", "minimum": 0}},
+    "Theke-Next-After": {"description": "What the next `after` must be to miss nothing.", "schema": {"type": "integer", "minimum": 0}},
+    "Theke-Log-Head": {"description": "The last position of the log.", "schema": {"type": "integer", "minimum": 0}},
+    "Link": {"description": 'The next batch, as `rel="next"`.', "schema": {"type": "string"}},
     "Theke-Changed-Until": {"description": "What the next `changedSince` must be to miss nothing.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to prove who one is.", "schema": {"type": "string"}},
 }
@@ -238,11 +242,18 @@ def _responses(route: Route, schemas: _Schemas, needed: Sequence[str] | None) ->
         "ETag": bool(declared & {"If-Match", "If-None-Match"}) and route.method != "DELETE",
         "Theke-Total": route.stream and "page" in declared,
         "Theke-Changed-Until": "changedSince" in declared,
+        **dict.fromkeys(("Theke-Next-After", "Theke-Log-Head", "Link"), "after" in declared),
     }
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name, there in told.items() if there}
     done = {"description": HTTPStatus(route.status).phrase, "headers": headers, "content": _content(route, schemas)}
     refusals = {str(status): {"$ref": f"#/components/responses/{_refusal_name(status)}"} for status in refusals_of(route, needed)}
     return {str(route.status): done, **refusals}
+
+
+# types of answers that are JSON without the envelope
+MEDIA: Final[Mapping[str, Any]] = {
+    BATCH: {"type": "array", "items": {"type": "object", "description": "A CloudEvent; `/asyncapi.json` says what is in it."}}
+}
 
 
 def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
@@ -252,7 +263,7 @@ def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
         content[JSON] = {"schema": _envelope(schemas.any_of(data))}
     if route.csv is not None:
         content[CSV] = {"schema": {"type": "string"}}
-    return content | {type_: {"schema": {"type": "string", "contentMediaType": type_}} for type_ in route.media}
+    return content | {type_: {"schema": MEDIA.get(type_, {"type": "string", "contentMediaType": type_})} for type_ in route.media}
 
 
 def _envelope(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""``/swagger``: the published document and a page to read it and try it out, all from files of the project."""
+"""``/swagger``: the published document and a page to read it and try it out, and ``/asyncapi.json``: what is published on the bus; all
+from files of the project."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ FILES: Final[Mapping[str, tuple[Path, str]]] = {
     "/swagger/swagger-ui.css": (UI / "swagger-ui.css", "text/css; charset=utf-8"),
     "/swagger/favicon-32x32.png": (UI / "favicon-32x32.png", "image/png"),
     "/swagger/v1/swagger.json": (STATIC / "openapi.json", "application/json; charset=utf-8"),
+    "/asyncapi.json": (STATIC / "asyncapi.json", "application/json; charset=utf-8"),
 }
 # the page's styles are set by its scripts, which inline styles are needed for; all else comes from here
 POLICY: Final = (

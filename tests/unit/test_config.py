@@ -39,6 +39,7 @@ def test_variables_win_and_survive_the_way_to_a_child(tmp_path: Path) -> None:
         "THEKE_TRACE_SAMPLE": "0.25",
         "THEKE_BUS_KEY": str(tmp_path / "bus.key"),
         "THEKE_STREAMS_KEPT": "1",
+        "THEKE_WEBHOOK_PRIVATE": "1",
     }
     settings = Settings.from_env(given)
     assert settings.environ() == given

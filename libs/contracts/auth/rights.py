@@ -21,6 +21,7 @@ from libs.contracts.pos.permissions import (
 )
 
 STAFF: Final = "auth.staff"
+DOWNSTREAM: Final = "auth.downstream"  # reading all that happens; for writing, whom it is sent to
 OPERATE: Final = "operate"  # nobody holds it: only who runs the installation
 
 READ: Final = False
@@ -31,7 +32,7 @@ _FLOOR: Final = {ARTICLES: READ, TABLES: READ, ORDERS: WRITE, KITCHEN: WRITE, PA
 _DISPLAY: Final = {ARTICLES: READ, TABLES: READ, ORDERS: READ, KITCHEN: WRITE}
 
 ROLES: Final[Mapping[str, Mapping[str, bool]]] = {
-    "Admin": {STAFF: WRITE, **dict.fromkeys(_HOUSE, WRITE)},
+    "Admin": {STAFF: WRITE, DOWNSTREAM: WRITE, **dict.fromkeys(_HOUSE, WRITE)},
     "Manager": {**dict.fromkeys(_HOUSE, WRITE), STAFF: READ},
     "Cashier": {**_FLOOR, OWN_VOIDS: WRITE, SHIFTS: WRITE},
     "Waiter": _FLOOR,

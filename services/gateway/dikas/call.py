@@ -31,6 +31,7 @@ DECIMAL_MAX_CHARS: Final = 20
 NOBODY: Final = Principal(instance=0, user="")
 _LANGUAGE: Final = re.compile(r"(?:^|,)\s*(de|en)(?:-[\w-]*)?\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?(?=,|$)", re.IGNORECASE)
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
+_POSITION: Final = re.compile(r"[0-9]{1,18}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.ID_MAX_CHARS}}}")
 
@@ -207,6 +208,13 @@ class Call:
         if (low is not None and int(said) < low) or (high is not None and int(said) > high):
             raise invalid(FieldError(name, "out_of_range", {"min": low or 0, "max": high or INT32_MAX}))
         return int(said)
+
+    def position(self, name: str) -> int:
+        """A query parameter that is a place in a log; without it the beginning. Raises ``invalid``."""
+        said, _ = self._said(name, Form.POSITION)
+        if said and not _POSITION.fullmatch(said):
+            raise invalid(FieldError(name, "expected_integer"))
+        return int(said or 0)
 
     def decimal(self, name: str) -> Decimal | None:
         """A query parameter that is a number. Raises ``invalid``."""

@@ -53,6 +53,7 @@ THINGS: Final[Mapping[str, Any]] = {
     "table": _key("tbl", "2"),  # taken
     "tableGroup": _key("tblgrp", "Terrasse"),
     "emptyTableGroup": _key("tblgrp", "leer"),
+    "webhook": _key("whk", "1"),
     "zReport": _key("z", "1"),
 }
 
@@ -70,6 +71,7 @@ PATH_THINGS: Final[Mapping[str, str]] = {
     "/api/v1/shifts": "{shift}",
     "/api/v1/day-close": "{zReport}",
     "/api/v1/staff": "{staff}",
+    "/api/v1/webhooks": "{webhook}",
     "POST /api/v1/receipts/{id}/email": "{mailableReceipt}",
     "GET /api/v1/articles/{id}/image": "{picturedArticle}",
     "DELETE /api/v1/articles/{id}/image": "{picturedArticle}",
@@ -285,6 +287,23 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
             {"mail": {"host": "mail.example.org", "port": 587, "security": "starttls", "user": "theke", "sender": "kasse@example.org"}},
         ),
     ),
+    # Webhooks
+    "POST /api/v1/webhooks": (
+        Example("least", "Everything that happens from now on", {"url": "https://shop.example/theke"}),
+        Example(
+            "receipts",
+            "Receipts and Z reports, from the beginning",
+            {
+                "url": "https://books.example/theke?mandant=4711",
+                "description": "Buchhaltung",
+                "services": ["pos"],
+                "types": ["receipt.issued", "z_report.issued"],
+                "after": {"pos": 0},
+            },
+        ),
+    ),
+    "PUT /api/v1/webhooks/{id}": _one("Again, after it ended", isActive=True),
+    "POST /api/v1/webhooks/{id}/replay": _one("All of the till's events once more", service="pos", after=0),
     # Shifts and DayClose
     "POST /api/v1/shifts": _one("A drawer with 150 euros", openingFloat=150),
     "POST /api/v1/shifts/{id}/settle": _one("What was counted", countedCash=148.5),

@@ -19,6 +19,7 @@ class Form(StrEnum):
 
     ID = "id"
     WHOLE = "whole number"
+    POSITION = "position in a log"
     DECIMAL = "decimal number"
     DAY = "day, or a moment on it"
     DATE = "day"
@@ -63,6 +64,7 @@ def schema_of(param: Param) -> dict[str, Any]:
 _SCHEMAS: Final[dict[Form, dict[str, Any]]] = {
     Form.ID: {"type": "string", "pattern": ID_PATTERN},
     Form.WHOLE: {"type": "integer"},
+    Form.POSITION: {"type": "integer", "minimum": 0},
     Form.DECIMAL: {"type": "number"},
     Form.DAY: {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]},
     Form.DATE: {"type": "string", "format": "date"},

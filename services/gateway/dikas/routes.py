@@ -9,6 +9,7 @@ from services.gateway.dikas import (
     articles,
     auth,
     config,
+    events,
     floor,
     open_bons,
     open_items,
@@ -23,6 +24,7 @@ from services.gateway.dikas import (
     staff,
     sync,
     tables,
+    webhooks,
 )
 from services.gateway.dikas.call import Route
 
@@ -45,4 +47,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *shifts.ROUTES,
     *reports.ROUTES,
     *config.ROUTES,
+    *events.ROUTES,
+    *webhooks.ROUTES,
 )

@@ -182,7 +182,7 @@ async def test_no_secret_is_in_any_event(door: Door) -> None:
     assert door.host.log._readers is not None
     kept = await door.host.log._readers.fetch("select value from secrets where instance in (0, $1)", door.instance)
     secrets = [bytes(row["value"]) for row in kept]
-    assert len(secrets) == 6, "four keys and two hashes are kept"
+    assert len(secrets) == 7, "five keys and two hashes are kept"
     words = [PASSWORD.encode(), b"a second password", b"argon2", *secrets]
     words += [token.encode() for pair in (tokens, again) for token in (pair.access_token, pair.refresh_token)]
     rows = [row for instance in (0, door.instance) for row in await door.host.log.read_rows(instance, 0, 1_000)]

@@ -58,6 +58,8 @@ async def with_real_ids(stage: Stage) -> Any:
                 parameter.pop("example", None)
                 if parameter["name"] == "Theke-Instance":  # any other ends every request
                     parameter["schema"] = {"enum": [stage.inn.name]}
+                if parameter["name"] == "wait":  # seconds in which nothing comes
+                    parameter["schema"] = {"enum": [0, 1]}
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 content.pop("examples", None)
     for properties in _properties(known["components"]["schemas"]):

@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "tables": {"name": "Neu"},
     "table-groups": {"name": "Neu"},
     "staff": {"firstName": "Neu"},
+    "webhooks": {"service": "pos", "after": 0},
 }
 UNKNOWN = {
     "articles": ("Artikel nicht gefunden", "Artikel mit ID '{}' existiert nicht", "There is no article with id '{}'"),
@@ -49,6 +50,7 @@ UNKNOWN = {
     "tables": ("Tisch nicht gefunden", "Tisch mit ID '{}' existiert nicht", "There is no table with id '{}'"),
     "table-groups": ("Tischgruppe nicht gefunden", "Tischgruppe mit ID '{}' existiert nicht", "There is no table group with id '{}'"),
     "staff": ("Mitarbeiter nicht gefunden", "Mitarbeiter mit ID '{}' existiert nicht", "There is no user with id '{}'"),
+    "webhooks": ("Webhook nicht gefunden", "Webhook mit ID '{}' existiert nicht", "There is no webhook with id '{}'"),
     "open-bons": ("Tisch nicht gefunden", "Tisch mit ID '{}' existiert nicht", "There is no table with id '{}'"),
     "items": ("Position nicht gefunden", "Position mit ID '{}' ist nicht offen", "There is no open item with id '{}'"),
     "receipts": ("Beleg nicht gefunden", "Beleg mit ID '{}' existiert nicht", "There is no receipt with id '{}'"),
@@ -253,6 +255,8 @@ MISSING = {
     "POST /api/v1/article-groups": {"name"},
     "POST /api/v1/option-templates": {"name"},
     "POST /api/v1/price-rules": {"name"},
+    "POST /api/v1/webhooks": {"url"},
+    "POST /api/v1/webhooks/{id}/replay": {"service", "after"},
     "POST /api/v1/tables": {"number"},
     "POST /api/v1/table-groups": {"name"},
     "POST /api/v1/tables/{id}/gang": {"course"},

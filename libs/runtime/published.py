@@ -1,0 +1,35 @@
+"""The published language as one catalogue: every event that leaves Theke, by the service that publishes it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+
+import libs.contracts
+from libs.domain.events import Event, known_events
+from libs.runtime.publishing import PUBLISHED_IN
+
+
+@cache
+def published_events() -> Mapping[str, Mapping[str, type[Event]]]:
+    """Service → type → event, in the order of their names. All contracts are imported for it."""
+    for module in pkgutil.walk_packages(libs.contracts.__path__, PUBLISHED_IN):
+        importlib.import_module(module.name)
+    found: dict[str, dict[str, type[Event]]] = {}
+    for type_, cls in sorted(known_events().items()):
+        if cls.__module__.startswith(PUBLISHED_IN):
+            found.setdefault(service_of(cls), {})[type_] = cls
+    return dict(sorted(found.items()))
+
+
+def service_of(event: type[Event]) -> str:
+    """Whose log a published event is in: that of the service whose contracts declare it."""
+    return event.__module__.removeprefix(PUBLISHED_IN).partition(".")[0]
+
+
+@cache
+def published_types(service: str) -> frozenset[str]:
+    """Empty for a service that there is not."""
+    return frozenset(published_events().get(service, ()))
