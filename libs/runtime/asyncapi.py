@@ -11,7 +11,7 @@ from typing import Any, Final
 from libs.bus.subjects import published
 from libs.domain.events import Event
 from libs.domain.ids import instance_token
-from libs.runtime.published import published_events
+from libs.runtime.published import published_events, services_of
 from libs.runtime.publishing import CloudEvent
 from libs.runtime.schemas import kept, schema_of
 
@@ -62,10 +62,10 @@ def document(version: str) -> dict[str, Any]:
             "tags": [{"name": service} for service in published_events()],
         },
         "defaultContentType": CLOUD_EVENT,
-        "channels": {cls.TYPE: _channel(service, cls) for service, cls in found},
-        "operations": {cls.TYPE: _operation(cls) for _, cls in found},
+        "channels": {channel_of(service, cls): _channel(service, cls) for service, cls in found},
+        "operations": {channel_of(service, cls): _operation(service, cls) for service, cls in found},
         "components": {
-            "messages": {name: _message(service, cls, of) for service, cls in found for of, name in _versions(cls)},
+            "messages": {name: _message(cls, of) for _, cls in found for of, name in _versions(cls)},
             "parameters": {"instance": {"description": "`i` and the number of an instance: `i17`.", "examples": ["i1"]}},
             "schemas": {
                 ENVELOPE: _envelope(),
@@ -99,19 +99,24 @@ def _channel(service: str, cls: type[Event]) -> dict[str, Any]:
     }
 
 
-def _operation(cls: type[Event]) -> dict[str, Any]:
+def channel_of(service: str, cls: type[Event]) -> str:
+    """Its name in the document: the event's, after the service's if it is in several logs."""
+    return cls.TYPE if len(services_of(cls)) == 1 else f"{service}.{cls.TYPE}"
+
+
+def _operation(service: str, cls: type[Event]) -> dict[str, Any]:
     told = schema_of(cls).get("description", "")
     summary = {"summary": told.split(". ")[0].rstrip(".") + "."} if told else {}
-    return {"action": "send", "channel": {"$ref": f"#/channels/{cls.TYPE}"}, **summary}
+    return {"action": "send", "channel": {"$ref": f"#/channels/{channel_of(service, cls)}"}, **summary}
 
 
-def _message(service: str, cls: type[Event], version: int) -> dict[str, Any]:
+def _message(cls: type[Event], version: int) -> dict[str, Any]:
     exactly = {"type": {"const": cls.TYPE}, "schemaversion": {"const": version}, "data": _ref("schemas", f"{cls.TYPE}.v{version}")}
     return {
         "name": cls.TYPE,
         "title": cls.__name__,
         "contentType": CLOUD_EVENT,
-        "tags": [{"name": service}],
+        "tags": [{"name": service} for service in services_of(cls)],
         "payload": {"allOf": [_ref("schemas", ENVELOPE), {"type": "object", "properties": exactly}]},
     }
 

@@ -9,6 +9,7 @@ from functools import cache
 
 import libs.contracts
 from libs.domain.events import Event, known_events
+from libs.runtime.config import SERVICES
 from libs.runtime.publishing import PUBLISHED_IN
 
 
@@ -20,13 +21,15 @@ def published_events() -> Mapping[str, Mapping[str, type[Event]]]:
     found: dict[str, dict[str, type[Event]]] = {}
     for type_, cls in sorted(known_events().items()):
         if cls.__module__.startswith(PUBLISHED_IN):
-            found.setdefault(service_of(cls), {})[type_] = cls
+            for service in services_of(cls):
+                found.setdefault(service, {})[type_] = cls
     return dict(sorted(found.items()))
 
 
-def service_of(event: type[Event]) -> str:
-    """Whose log a published event is in: that of the service whose contracts declare it."""
-    return event.__module__.removeprefix(PUBLISHED_IN).partition(".")[0]
+def services_of(event: type[Event]) -> tuple[str, ...]:
+    """In whose logs a published event is: that of the service whose contracts declare it; what no service's do is in every log."""
+    service, declared, _ = event.__module__.removeprefix(PUBLISHED_IN).partition(".")
+    return (service,) if declared else SERVICES
 
 
 @cache

@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 from libs.bus.subjects import published
 from libs.cli import docs
 from libs.eventstore.codec import encode
+from libs.runtime.asyncapi import channel_of
 from libs.runtime.published import published_events
 from libs.runtime.publishing import render
 from tests.golden import FOLDER
@@ -65,11 +66,11 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_published_event_has_its_channel_and_nothing_else_has() -> None:
-    assert DOCUMENT["channels"].keys() == DOCUMENT["operations"].keys() == {cls.TYPE for _, cls in EVENTS}
+    assert DOCUMENT["channels"].keys() == DOCUMENT["operations"].keys() == {channel_of(service, cls) for service, cls in EVENTS}
     assert DOCUMENT["components"]["messages"].keys() == {f"{type_}.v{version}" for _, type_, version in VERSIONS}
     for service, cls in EVENTS:
         aggregate, _, name = cls.TYPE.partition(".")
-        channel = DOCUMENT["channels"][cls.TYPE]
+        channel = DOCUMENT["channels"][channel_of(service, cls)]
         assert channel["address"].format(instance="i17") == published(service, 17, aggregate, name)
         assert len(channel["messages"]) == cls.VERSION
 
@@ -78,7 +79,7 @@ def test_every_published_event_has_its_channel_and_nothing_else_has() -> None:
 def test_a_message_is_as_the_document_says(service: str, type_: str, version: int) -> None:
     for shape in ("full", "least"):
         subject, body = message(service, type_, version, shape)
-        assert subject == DOCUMENT["channels"][type_]["address"].format(instance="i17")
+        assert subject == DOCUMENT["channels"][channel_of(service, published_events()[service][type_])]["address"].format(instance="i17")
         payload(type_, version).validate(body)
 
 
