@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
 
 import nats
 import pytest
 from nats.aio.client import Client as NatsClient
 
-from tests.house import MIRRORED_WITHIN_S, Inn, Theke, Till, item
+from tests.house import MIRRORED_WITHIN_S, Inn, Theke, Till, done, item
 
+SOLD_WITHIN_S = 60.0
+UNAVAILABLE = 503
 Login = Callable[[int], Awaitable[NatsClient]]
 
 
@@ -49,6 +53,15 @@ async def neighbour(theke: Theke) -> AsyncIterator[Inn]:
     await mirrored(theke, own)
     yield own
     await own.close()
+
+
+async def sell_patiently(till: Till, *items: Any) -> Any:
+    """A till that repeats its request while the bus comes back: the same key, so it is one sale."""
+    body, key = {"items": items, "payments": [{"type": 0}]}, uuid4().hex
+    async with asyncio.timeout(SOLD_WITHIN_S):
+        while (answer := await till.post("payments/direct-sale", body, key=key)).status == UNAVAILABLE:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return done(answer, 201)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 from libs.runtime.config import PROJECT
 from libs.runtime.publishing import is_published, render
 from tests.house import Inn, Theke, Till, item
+from tests.integration.downstream.conftest import sell_patiently
 
 EXAMPLES = PROJECT / "examples"
 WITHIN_S = 60.0
@@ -118,7 +119,7 @@ async def test_a_table_elsewhere_has_every_receipt_exactly_once_whatever_dies(
 
 async def sell(till: Till, inn: Inn, count: int) -> None:
     for number in range(count):
-        await till.sell(item(inn.menu["Pils"], 1 + number % 3))
+        await sell_patiently(till, item(inn.menu["Pils"], 1 + number % 3))
 
 
 async def sell_until(enough: asyncio.Event, till: Till, inn: Inn) -> None:

@@ -17,7 +17,7 @@ from libs.contracts.asks import ASKS
 from libs.domain.errors import DomainError
 from libs.runtime.publishing import is_published, render
 from tests.house import Inn, Theke, Till, item
-from tests.integration.downstream.conftest import Login
+from tests.integration.downstream.conftest import Login, sell_patiently
 
 BATCH = 100
 READ_WITHIN_S = 30.0
@@ -106,7 +106,7 @@ async def test_an_instance_that_did_nothing_yet_has_all_its_mirrors(theke: Theke
 async def test_after_a_restart_of_the_bus_it_goes_on_where_it_was(theke: Theke, subscribed: Inn, till: Till, login: Login) -> None:
     before = await logged(theke, "pos", subscribed.instance)
     await theke.restart_nats()
-    await till.sell(item(subscribed.menu["Cola"]))
+    await sell_patiently(till, item(subscribed.menu["Cola"]))
     expected = await logged(theke, "pos", subscribed.instance)
     assert len(expected) > len(before)
     connection = await login(subscribed.instance)
