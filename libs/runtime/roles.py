@@ -2,7 +2,8 @@
 query tables and read all of them; nothing else. What makes and changes the logs' tables belongs to the owner, the user of
 ``THEKE_POSTGRES_DSN``, and is done before services start.
 
-    log database    schema of a service     the owner's; its service may read, append, and no more: no update of events, no truncate
+    log database    schema of a service     the owner's; its service may read and append, no update of events, no truncate; tables that
+                                            it makes there are its own (auth's secrets)
                     ``blobs``               the owner's; the gateway and crm read and write
     read database   schema of a service     its service's own, which makes and drops tables in it; all services read
                     ``theke.revisions`` …   rows of a service are written by that service alone (row level security)
@@ -13,6 +14,7 @@ that can compute it, and nobody else.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -102,8 +104,7 @@ class Roles:
         try:
             async with _connected(log_dsn) as connection:
                 await self._make(connection, passwords)
-            for service in SERVICES:
-                await migrate(log_dsn, service)
+            await asyncio.gather(*(migrate(log_dsn, service) for service in SERVICES))
             async with _connected(log_dsn) as connection, connection.transaction():
                 await self._grant_logs(connection)
             async with _connected(read_dsn) as connection, connection.transaction():
@@ -133,14 +134,13 @@ class Roles:
         await connection.execute(f"grant connect on database {database} to {everybody}")
         for service in SERVICES:
             role = self.name(service)
+            tables = [(f"{service}.{table}", rights) for table, rights in LOG_TABLES.items()]
             await connection.execute(
                 f"revoke all on schema {service} from public; grant usage, create on schema {service} to {role};"
-                f"revoke all on all functions in schema {service} from public; grant execute on all functions in schema {service} to {role}"
+                f"revoke all on all functions in schema {service} from public;"
+                f"grant execute on all functions in schema {service} to {role};"
+                + ";".join(f"revoke all on {table} from public, {role}; grant {rights} on {table} to {role}" for table, rights in tables)
             )
-            for table, rights in LOG_TABLES.items():
-                await connection.execute(
-                    f"revoke all on {service}.{table} from public, {role}; grant {rights} on {service}.{table} to {role}"
-                )
             await self._hand_over(connection, service, keep=LOG_TABLES)
         await blobs.lay_ground(connection)
         roles = ", ".join(map(self.name, KEEP_FILES))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from libs.bus.relay import HALTED
-from libs.cli import diagnosis, exits, main, welcome
+from libs.cli import diagnosis, exits, main, status, welcome
 from libs.cli.endpoints import expected, standing
 from libs.cli.instances import Created
 from libs.runtime import endpoints
@@ -64,6 +64,11 @@ def test_status_for_programs_has_addresses_and_living_processes(data: Path, caps
         ("pos", True, 3),
         ("auth", False, 1),
     ]
+
+
+def test_status_says_how_services_connect_to_postgres() -> None:
+    assert status.roles("") == "one for each service"
+    assert status.roles("permission denied to create role") == "one for all services: permission denied to create role"
 
 
 def test_status_for_people_shows_no_password(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
