@@ -58,7 +58,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 def service_user(name: str, asks: Asks) -> User:
-    """A service hears its own requests and publishes its own events; of others it asks what is written down."""
+    """A service hears its own requests and what it publishes for itself; of others it asks what is written down."""
     publish = (
         f"evt.{name}.>",
         f"int.{name}.>",
@@ -79,6 +79,7 @@ def service_user(name: str, asks: Asks) -> User:
         f"cmd.{name}.>",
         f"qry.{name}.>",
         subjects.cancel(name),
+        f"int.{name}.>",
         f"live.{name}.>",
         "live.theke.switched",
         subjects.inboxes(name),
