@@ -89,10 +89,10 @@ def service_user(name: str, asks: Asks) -> User:
 
 
 def gateway_user() -> User:
-    """The gateway asks everybody and hears what was published; it publishes nothing itself."""
+    """The gateway asks every service, not the keeper, and hears what was published; it publishes nothing itself."""
     return User(
         GATEWAY,
-        ("cmd.*.*", "qry.*.*", "ctl.*.cancel", INBOXES),
+        (*(f"{kind}.{service}.*" for kind in ("cmd", "qry") for service in SERVICES), *map(subjects.cancel, SERVICES), INBOXES),
         ("evt.>", "live.auth.heartbeat", subjects.inboxes(GATEWAY)),
     )
 

@@ -192,7 +192,7 @@ class Keeper:
         consumers end, and downstream systems begin anew where the event ``log.life_began`` says."""
         asked = msgspec.msgpack.decode(request.body, type=LifeOf)
         await self._streams.begun(service, asked.instance, asked.life)
-        if asked.instance != INSTALLATION:
+        if asked.instance in self._instances:  # it has an account
             async with self._within(asked.instance) as jetstream:
                 await jetstream.delete(accounts.mirror_of(service))
             self.mirrored -= {asked.instance}

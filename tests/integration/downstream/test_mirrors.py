@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import nats
 import pytest
@@ -12,7 +13,7 @@ from nats.aio.client import Client as NatsClient
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from libs.bus import accounts, subjects
-from libs.bus.streams import KeptStreams
+from libs.bus.streams import KeptStreams, NewLife
 from libs.contracts.asks import ASKS
 from libs.domain.errors import DomainError
 from libs.runtime.publishing import is_published, render
@@ -144,3 +145,19 @@ async def test_services_have_streams_made_for_logs_that_there_are_and_for_no_oth
     names = {stream.config.name for stream in await watching.jetstream().streams_info()}
     await watching.close()
     assert names <= {subjects.log_stream(service, instance) for service in ASKS for instance in range(10_000)}
+
+
+async def test_a_new_life_of_a_log_is_one_of_its_mirror_too(theke: Theke, neighbour: Inn, login: Login) -> None:
+    """What the mirror holds of the life before would stand where other events stand now."""
+    assert theke.keeper is not None
+    before = await logged(theke, "inventory", neighbour.instance)
+    behind, last = before[len(before) // 2]["position"], before[-1]["position"]
+    streams = KeptStreams(theke.hosts["inventory"].connection)
+    await streams.open()
+    await streams.begun("inventory", neighbour.instance, NewLife(uuid4(), behind, last))
+    await streams.close()
+    theke.hosts["inventory"].relay._forget_positions()
+    theke.hosts["inventory"].relay.poke(neighbour.instance)
+    await theke.keeper.mirror(neighbour.instance)
+    found = await read(await login(neighbour.instance), "inventory", until=last)
+    assert [sequence for sequence, _ in found] == [event["position"] for event in before if event["position"] > behind]

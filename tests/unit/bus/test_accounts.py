@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.bus import accounts, subjects
+from libs.bus.streams import KEEPER, life_of
 from libs.contracts.asks import ASKS, ERP, FORGET
 from libs.records.numbered import FORGETS
 from libs.runtime.bus_key import BusKey
@@ -76,3 +77,10 @@ def test_the_same_servers_are_shown_to_somebody_else_without_ones_own_password(u
     assert as_user(url, "i1", "p") == expected
     assert "secret" not in as_user(url, "", "")
     assert "@" not in as_user(url, "", "")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_only_a_service_itself_may_have_the_streams_of_its_logs_replaced(service: str) -> None:
+    subject = subjects.query(KEEPER, life_of(service))
+    may = [user.name for user in accounts.users() if user.publish is None or any(matches(one, subject) for one in user.publish)]
+    assert may == ["theke", service]
