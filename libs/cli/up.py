@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     installation = Installation(settings)
 
     async def load_demo() -> None:
-        await run_once((sys.executable, "-m", "services.demo"), installation.environ(GATEWAY), cwd=PROJECT, timeout=DEMO_TIMEOUT_S)
+        environ = {**installation.environ(GATEWAY), "THEKE_NATS_URL": installation.nats_url}  # it asks as the operator
+        await run_once((sys.executable, "-m", "services.demo"), environ, cwd=PROJECT, timeout=DEMO_TIMEOUT_S)
 
     async def greet(endpoints: Endpoints) -> None:
         if settings.demo:

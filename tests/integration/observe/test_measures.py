@@ -71,8 +71,9 @@ async def test_a_sale_is_seen_in_every_part_it_passes(theke: Theke, till: Till, 
     assert grew("theke_projection_apply_seconds_count") >= 1
     assert grew("theke_log_events") >= 1
     assert 0 < grew("theke_append_seconds_sum") < 5
-    head = (await pos.log.heads())[shared_inn.instance]
-    assert value(after, "theke_log_head_position", service="pos", instance=f"i{shared_inn.instance}") == head
+    heads = await pos.log.heads()
+    first = min(heads)  # only the first instances are told apart
+    assert value(after, "theke_log_head_position", service="pos", instance=f"i{first}") == heads[first]
     assert value(after, "theke_projection_lag_events", service="pos", projection="receipts") == 0
     for name, labels in (("theke_http_requests_total", {"status": "2xx"}), ("theke_http_seconds_count", {})):
         assert value(answered, name, dialect="dikas", **labels) - value(asked, name, dialect="dikas", **labels) == 1

@@ -109,7 +109,7 @@ async def test_nobody_reads_or_writes_another_services_log(server: Server, who: 
 
 
 def _append_types() -> list[str]:
-    text = next(text for name, text in migrations() if name.startswith("0004"))
+    text = next(text for name, text in migrations() if name.startswith("0006"))
     return text.partition("drop function append(")[2].partition(");")[0].replace("[]", "").replace("\n", " ").replace(" ", "").split(",")
 
 

@@ -26,14 +26,14 @@ LOOK_EVERY_S = 0.02
 
 
 class Books:
-    """A process of billing that hears pos, for one inn. ``trouble``: what stops it."""
+    """A process of auth that hears pos, for one inn. ``trouble``: what stops it."""
 
     def __init__(self, theke: Theke, inn: Inn, name: str) -> None:
-        self.theke, self.inn, self.name = theke, inn, f"billing.{name}"
+        self.theke, self.inn, self.name = theke, inn, f"auth.{name}"
         self.trouble: Exception | None = None
         self.place = Heard()
         self.heard: list[tuple[str, int]] = []
-        self.hearing = Hearing(theke.hosts["billing"], name, ["pos"], self.known, self.write)
+        self.hearing = Hearing(theke.hosts["auth"], name, ["pos"], self.known, self.write)
 
     async def known(self, instance: int, _: str) -> Heard:
         return self.place if instance == self.inn.instance else Heard(2**60)
@@ -82,18 +82,18 @@ async def test_what_is_stopped_is_shown_with_since_when_and_why_and_tried_again_
     assert stands.lag > 0
     text = render(await processes(theke.services), everything=False)
     assert "the ledger is full" in text
-    assert "billing.books" in text
+    assert "auth.books" in text
     trouble = [one for one in wrong([], await _services(theke.settings.nats_url)) if "the ledger is full" in one.what]
-    assert [one.next.split("`")[1] for one in trouble] == ["theke processes retry billing.books"]
+    assert [one.next.split("`")[1] for one in trouble] == ["theke processes retry auth.books"]
 
-    connection = theke.hosts["auth"].connection
-    [left] = await retried(theke.services, Live(connection), "billing.books", inn.instance)
+    connection = theke._connection  # an operator's
+    [left] = await retried(theke.services, Live(connection), "auth.books", inn.instance)
     assert (left.stopped_since, left.tries) == (stands.stopped_since, stands.tries + 1), "stopped since the first time"
     books.trouble = None
     assert await retried(theke.services, Live(connection), "books") == []
     assert [position for _, position in books.heard] == list(range(1, (await theke.hosts["pos"].log.heads())[inn.instance] + 1))
     with pytest.raises(Unknown, match=r"no process: .*crm\.monitor"):
-        await retried(theke.services, Live(connection), "billing.cakes")
+        await retried(theke.services, Live(connection), "auth.cakes")
 
 
 async def test_who_hears_a_log_that_began_a_new_life_goes_on_where_it_began(theke: Theke, inn: Inn, tmp_path: Path) -> None:

@@ -58,12 +58,12 @@ async def test_all_tables_of_pos_are_rebuilt_and_switched_there_and_back_while_t
     before = await _receipts(places)
     async with selling(shared_inn, till) as sold:
         all_ = named(())["pos"]
-        before = len(sold)
+        sold_before = len(sold)
         built = await rebuilt(places, "pos", all_)
         assert built.switched
         generation = built.builds[0].rpartition("g")[2]
         assert built.builds == [f"{made.name}_r{made.revision}g{generation}" for made in all_]
-        assert built.events >= len(sold)
+        assert built.events >= sold_before
         assert {one.build.rpartition("g")[2] for one in await listed(places, ["pos"])} == {generation}
         assert (await verify(places, ["pos"], shared_inn.instance)).holds
         await _more(sold)
