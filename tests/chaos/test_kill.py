@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.chaos.check import check
 from tests.chaos.faults import PROCESSES, frozen, killed, prober
 from tests.chaos.house import House
 from tests.chaos.ledger import Ledger
-from tests.chaos.tills import STAFF, Counter, Till, counter, load
+from tests.chaos.tills import STAFF, Counter, Till, load
 
 SEED = 20_260_301
 TILLS = 8
@@ -33,24 +33,6 @@ def built() -> Iterator[House]:
     house = House.on_new_ground()
     yield house
     house.demolish()
-
-
-@pytest.fixture(scope="module")
-def ledger() -> Ledger:
-    """What this house has promised since it was opened, over all tests of this file."""
-    return Ledger()
-
-
-@pytest.fixture(scope="module")
-async def house(built: House) -> House:
-    await built.open()
-    return built
-
-
-@pytest.fixture
-async def tills(house: House, ledger: Ledger) -> AsyncIterator[Counter]:
-    async with counter(house.url, ledger) as opened:
-        yield opened
 
 
 async def test_an_order_asked_for_again_while_its_lines_are_open_is_answered_again(house: House, ledger: Ledger, tills: Counter) -> None:
