@@ -25,6 +25,17 @@ class Mailbox:
         return "250 OK"
 
 
+async def filled(value: Any, thing: Callable[[str], Awaitable[Any]]) -> Any:
+    """The value with things in the places of their names."""
+    if isinstance(value, Mapping):
+        return {name: await filled(one, thing) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [await filled(one, thing) for one in value]
+    if isinstance(value, str) and value[:1] == "{" and value[-1:] == "}":
+        return await thing(value[1:-1])
+    return value
+
+
 class Stage:
     """``thing`` makes what a name of ``services.gateway.dikas.examples.THINGS`` stands for, once."""
 
@@ -44,14 +55,8 @@ class Stage:
         return self._made[name]
 
     async def filled(self, value: Any) -> Any:
-        """The value with things in the places of their names."""
-        if isinstance(value, Mapping):
-            return {name: await self.filled(one) for name, one in value.items()}
-        if isinstance(value, list | tuple):
-            return [await self.filled(one) for one in value]
-        if isinstance(value, str) and value[:1] == "{" and value[-1:] == "}":
-            return await self.thing(value[1:-1])
-        return value
+        """The value with things of this stage in the places of their names."""
+        return await filled(value, self.thing)
 
 
 def _fixed(value: Any) -> Callable[[Stage], Awaitable[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -71,9 +72,10 @@ def _service_of(process: str) -> str:
 def _restart(child: Child, settings: Settings, *, as_json: bool) -> None:
     """Raises TimeoutError if it is not back in time."""
     since = time.monotonic()
-    if child.pid is not None:
-        os.kill(child.pid, signal.SIGTERM)
-    while (now := _now(child.name, settings)).pid is None or now.started_at == child.started_at:
+    if child.pid is not None:  # else it is being started already
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGTERM)
+    while (now := _now(child.name, settings)).pid in (None, child.pid):
         if time.monotonic() - since > READY_WITHIN_S:
             raise TimeoutError(f"{child.name} is not back after {READY_WITHIN_S:.0f} s; the output of `theke up` says why")
         time.sleep(LOOK_EVERY_S)

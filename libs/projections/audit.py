@@ -188,7 +188,7 @@ async def serving(connection: asyncpg.Connection, service: str) -> dict[str, tup
 
 def _decoder(table: Table) -> msgspec.msgpack.Decoder[dict[str, Any]]:
     # the type checker wants its names in the source; they are the table's columns
-    row = TypedDict("row", {column: TYPES[type_] | None for column, type_ in table.columns.items()})  # type: ignore[misc]
+    row = TypedDict("row", {column: TYPES[type_] | None for column, type_ in table.columns.items()})  # type: ignore[misc]  # its fields are known at run time only
     return msgspec.msgpack.Decoder(row, strict=False)
 
 

@@ -304,13 +304,13 @@ class Projector:
     async def _take_over(self, connection: asyncpg.Connection, build: Build) -> None:
         """Brings a filled build to where the others are, and switches readers to it. It was filled to near the head, so this is short."""
         self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
-        await self._load_positions(connection, {build.id})
+        self._stand_at(await store.checkpoints(connection, self._service), {build.id})
         heads = dict(self._heads)
         for instance, head in heads.items():
             while (at := self._positions.get((build.id, instance), 0)) < head and (build.id, instance) not in self._held:
                 events = await self._log.read(instance, at, BATCH_MAX_EVENTS)
-                if not events:  # the log lost its tail
-                    break
+                if not events:
+                    break  # a head is what somebody said; the log may have lost its last rows since
                 await self._project(connection, {instance: events}, (build,))
         if any(id_ == build.id for id_, _ in self._held):
             log.error("rebuilt tables are held and not switched to", service=self._service, build=build.id)
@@ -332,9 +332,10 @@ class Projector:
             self.ready.set()
 
     async def _load_checkpoints(self, connection: asyncpg.Connection) -> None:
-        """Which builds are live, how far they are, and what is held."""
+        """Which builds are live, how far they are, and what is held. All of it changes at once, for whoever asks meanwhile."""
         before = {instance: self._lowest(instance) for _, instance in self._positions}
         known = await store.builds(connection, self._service)
+        checkpoints = await store.checkpoints(connection, self._service)
         live = [
             (Build(projection, generation), state)
             for projection in self._projections
@@ -344,14 +345,14 @@ class Projector:
         self._builds = tuple(build for build, _ in live)
         self._active = frozenset(build.id for build, state in live if state == store.State.ACTIVE)
         self._positions, self._held = {}, {}
-        await self._load_positions(connection, {build.id for build in self._builds})
+        self._stand_at(checkpoints, {build.id for build in self._builds})
         for instance in {instance for _, instance in self._positions} | before.keys():
             if self._lowest(instance) < before.get(instance, 0):  # made anew of a log that lost its tail
                 self._seen.pop(instance, None)
             self._reached(instance, self._lowest(instance))
 
-    async def _load_positions(self, connection: asyncpg.Connection, ids: set[str]) -> None:
-        for key, (position, why) in (await store.checkpoints(connection, self._service)).items():
+    def _stand_at(self, checkpoints: Mapping[tuple[str, int], tuple[int, str | None]], ids: set[str]) -> None:
+        for key, (position, why) in checkpoints.items():
             if key[0] in ids:
                 self._positions[key] = position
                 if why is not None:

@@ -77,7 +77,7 @@ class Appending:
         self._position = 0
         self.in_statement = 0.0
         self._append = work.log.append
-        work.log.append = self._timed  # type: ignore[method-assign]
+        work.log.append = self._timed  # type: ignore[method-assign]  # to time the statement apart from what is around it
 
     async def _timed(self, arrays: Sequence[Sequence[Any]]) -> list[Outcome]:
         begins = time.perf_counter()

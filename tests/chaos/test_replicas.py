@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from tests.chaos.check import check
 from tests.chaos.faults import prober
 from tests.chaos.house import House, theke
 from tests.chaos.ledger import Ledger
-from tests.chaos.tills import Counter, counter, load
+from tests.chaos.tills import Counter, load
 
 SEED: Final = 20_261_122
 TILLS: Final = 6
@@ -45,23 +45,6 @@ def built() -> Iterator[House]:
     house = House.on_new_ground(THEKE_REPLICAS=REPLICAS)
     yield house
     house.demolish()
-
-
-@pytest.fixture(scope="module")
-def ledger() -> Ledger:
-    return Ledger()
-
-
-@pytest.fixture(scope="module")
-async def house(built: House) -> House:
-    await built.open()
-    return built
-
-
-@pytest.fixture
-async def tills(house: House, ledger: Ledger) -> AsyncIterator[Counter]:
-    async with counter(house.url, ledger) as opened:
-        yield opened
 
 
 async def leader(house: House) -> str:

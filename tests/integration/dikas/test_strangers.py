@@ -6,7 +6,7 @@ The same of the ERP's 318 operations: tests/integration/zeyos/test_tenants.py.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from services.gateway.dikas.examples import EXAMPLES, Example, path_thing
 from services.gateway.dikas.routes import ROUTES
 from services.gateway.openapi import path_names
 from tests.house import Inn, Theke, Till
-from tests.stage import MAKERS, PICTURE, Stage
+from tests.stage import MAKERS, PICTURE, Stage, filled
 
 OWN_KEYS: Final = ("accessToken", "refreshToken")  # who has these is who they say
 NEED_OPEN_SHIFTS_GONE: Final = ("zReport",)  # made first: a day closes only without open shifts
@@ -45,13 +45,7 @@ class Strangers:
 
     async def filled(self, value: Any) -> Any:
         """The value with things of theirs in the places of their names."""
-        if isinstance(value, Mapping):
-            return {name: await self.filled(one) for name, one in value.items()}
-        if isinstance(value, list | tuple):
-            return [await self.filled(one) for one in value]
-        if isinstance(value, str) and value[:1] == "{" and value[-1:] == "}":
-            return await self.thing(value[1:-1])
-        return value
+        return await filled(value, self.thing)
 
     async def their_heads(self) -> dict[str, int]:
         """How far each of their logs is."""

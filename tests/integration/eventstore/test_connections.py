@@ -42,7 +42,7 @@ async def test_many_take_turns(connections: Connections) -> None:
         async with connections.lend() as connection:
             lent += 1
             most = max(most, lent)
-            found = await connection.fetchval("select $1::int", number)
+            found = await connection.fetchval("select $1::int from pg_sleep(0.01)", number)  # so long that the second is opened
             lent -= 1
             return int(found)
 

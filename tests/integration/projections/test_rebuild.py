@@ -21,6 +21,8 @@ from tests.integration.projections.shelves import NOON, Cleared, Labelled, Memor
 
 SHELVES = Statement("select s.key, s.amount, s.times from {rebuilt.shelves} s where s.instance = $1 order by s.key")
 
+PATIENCE_S = 20.0
+
 
 @pytest.fixture(autouse=True)
 def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +86,38 @@ async def test_rebuilt_tables_are_those_that_were_projected_and_both_stay_live(r
         await settled(projector, busy(log, dice))
         assert await reading.rows("shelves_r1g2") == await reading.rows("shelves_r1g1")
         assert projector.status()["shelves"][1] == {"position": len(log.events[1]), "held": None}
+
+
+async def test_rebuilt_tables_are_switched_to_though_the_log_ends_before_the_head_that_was_told(reading: Reading) -> None:
+    """Once a head beyond the last row, as after a log that lost its tail, made the projector begin again for ever."""
+    log, dice = MemoryLog(), random.Random(6)
+    async with reading.projecting(log) as projector:
+        await settled(projector, busy(log, dice))
+        projector.poke(1, len(log.events[1]) + 3)
+        await rebuilt(reading, log)
+        assert await states(reading) == {0: "previous", 1: "active"}
+        await settled(projector, busy(log, dice))
+        assert await reading.rows("shelves_r1g1") == await reading.rows("shelves_r1") != {}
+
+
+async def test_whoever_asks_while_places_are_read_is_told_how_far_the_tables_are(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the places were thrown away before the new ones had come: a status in between showed none."""
+    log, checkpoints, told = MemoryLog(), store.checkpoints, []
+    async with reading.projecting(log) as projector:
+        await settled(projector, log.append(*stock("a", 1)))
+        stands = projector.status()
+        assert stands["shelves"][1]["position"] == 1
+
+        async def meanwhile(*asked: Any) -> Any:
+            told.append(projector.status())
+            return await checkpoints(*asked)
+
+        monkeypatch.setattr(store, "checkpoints", meanwhile)
+        projector.review()
+        async with asyncio.timeout(PATIENCE_S):
+            while not told:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert told[0] == stands
 
 
 async def test_readers_are_switched_and_switched_back_while_events_come(shelves_dsn: str) -> None:
