@@ -81,6 +81,7 @@ async def check(house: House, ledger: Ledger) -> Account:
     events = await read_events(house, "pos")
     check_promises(findings, ledger, events)
     check_money(findings, events)
+    check_gone(findings, ledger, events)
     check_days(findings, events)
     check_shifts(findings, events)
     await check_answers(findings, house, ledger)
@@ -216,6 +217,16 @@ def check_money(findings: Findings, events: Sequence[Recorded]) -> None:
                 billed[bill.receipt] -= bill.gross
     findings.same({receipt: rest for receipt, rest in billed.items() if rest}, {}, "bills that differ from what tables were relieved of")
     findings.same({line for line in paid if paid[line] > ordered[line]}, set(), "lines paid beyond what was ordered")
+
+
+def check_gone(findings: Findings, ledger: Ledger, events: Sequence[Recorded]) -> None:
+    """A line that a till was told is not open any more had been paid to the cent by then."""
+    for key, gone in ledger.gone.items():
+        before = [event for event in events if event.at <= gone.at]
+        ordered = [line.total for event in before if event.type == "tab.order_placed" for line in event.data.lines if line.id == gone.line]
+        paid = [part.amount for event in before if event.type == "tab.lines_paid" for part in event.data.parts if part.line == gone.line]
+        holds = bool(ordered) and sum(ordered) == sum(paid)
+        findings.expect(holds, f"{key}: {gone.line} was called not open, but of {ordered} only {paid} was paid")
 
 
 def check_days(findings: Findings, events: Sequence[Recorded]) -> None:

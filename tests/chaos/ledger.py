@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,14 @@ class Promise:
         return str(self.data["id"])
 
 
+@dataclass(frozen=True)
+class Gone:
+    """A till wanted this line to be paid, and was told at that moment that it is not open any more."""
+
+    line: str
+    at: datetime
+
+
 def cents(amount: Decimal | int) -> int:
     """Euros as the API writes them, in minor units."""
     scaled = Decimal(amount) * 100
@@ -30,14 +39,16 @@ def cents(amount: Decimal | int) -> int:
 
 @dataclass
 class Ledger:
-    """``receipts``, ``orders``, settled ``shifts`` and Z ``reports`` by key; ``refused``: key → status of a final refusal; ``open``: keys
-    without a final answer; ``faults``: answers that should not be possible; ``longest_s``: the longest a till stood waiting."""
+    """``receipts``, ``orders``, settled ``shifts`` and Z ``reports`` by key; ``refused``: key → status of a final refusal; ``gone``:
+    which of them said that a line is not open any more; ``open``: keys without a final answer; ``faults``: answers that should not be
+    possible; ``longest_s``: the longest a till stood waiting."""
 
     receipts: dict[str, Promise] = field(default_factory=dict)
     orders: dict[str, Promise] = field(default_factory=dict)
     shifts: dict[str, Promise] = field(default_factory=dict)
     reports: dict[str, Promise] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, Gone] = field(default_factory=dict)
     open: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     repeats: int = 0

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from tests.chaos.ledger import Ledger, Promise
+from tests.chaos.ledger import Gone, Ledger, Promise
 
 STAFF: Final = ("admin", "kim", "toni")
 ATTEMPT_WITHIN_S: Final = 12.0  # a little more than the gateway's own deadline
@@ -98,7 +98,8 @@ class Till:
         return await self._receipt("payments/direct-sale", {"items": self._items(key), "payments": [{"type": 0}]}, key)
 
     async def serve(self, table: str) -> None:
-        """Order, perhaps order again, pay a part, pay the rest. Another till at the same table may have paid first: 409."""
+        """Order, perhaps order again, pay a part, pay the rest. Another till at the same table may have paid first: 409; or 404, if the
+        table was empty since and somebody ordered again."""
         if self._dice.random() < 0.3:
             await self.order(table)
         if (order := await self.order(table)) is not None and self._dice.random() < 0.5:
@@ -193,7 +194,10 @@ class Till:
         if status in (200, 201):
             return Promise(key, json.loads(raw, parse_float=Decimal)["data"], behind)
         self._ledger.refused[key] = status
-        if status != 409:
+        if status == 404 and path == "payments/table" and "items" in body:
+            [item] = body["items"]
+            self._ledger.gone[key] = Gone(item["id"], datetime.now(UTC))  # the check looks whether that was so
+        elif status != 409:
             self._ledger.faults.append(f"{key}: {path} was answered {status} {raw[:300]!r}")
         return None
 
