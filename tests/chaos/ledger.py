@@ -39,9 +39,9 @@ def cents(amount: Decimal | int) -> int:
 
 @dataclass
 class Ledger:
-    """``receipts``, ``orders``, settled ``shifts`` and Z ``reports`` by key; ``refused``: key → status of a final refusal; ``gone``: which of
-    them said that a line is not open any more; ``open``: keys
-    without a final answer; ``faults``: answers that should not be possible; ``longest_s``: the longest a till stood waiting."""
+    """``receipts``, ``orders``, settled ``shifts`` and Z ``reports`` by key; ``refused``: key → status of a final refusal; ``gone``:
+    which of them said that a line is not open any more; ``open``: keys without a final answer; ``faults``: answers that should not be
+    possible; ``longest_s``: the longest a till stood waiting."""
 
     receipts: dict[str, Promise] = field(default_factory=dict)
     orders: dict[str, Promise] = field(default_factory=dict)
