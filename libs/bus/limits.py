@@ -54,6 +54,7 @@ RELAY_SWEEP_EVERY_S: Final = 0.25
 RELAY_RETRY_PAUSE_MIN_S: Final = 0.01
 RELAY_RETRY_PAUSE_MAX_S: Final = 0.25
 RELAY_INSTANCES_AT_ONCE: Final = 8
+RELAY_LOOKS_AT_ONCE: Final = 6  # of these, streams nobody wants to publish to; the rest is for those somebody does
 RELAY_HEADS_SEEN_MAX: Final = 1200  # five minutes of sweeps; how late a copy is
 RELAY_SOURCE_WITHIN_S: Final = 10.0
 RELAY_STREAM_MAX_AGE_DAYS: Final = 30

@@ -185,7 +185,9 @@ class Relay:
         self._copies: dict[int, _Copy] = {}
         self._poked: set[int] = set()
         self._wake = asyncio.Event()
-        self._slots = asyncio.Semaphore(limits.RELAY_INSTANCES_AT_ONCE)
+        self._urgent: dict[int, _Copy] = {}  # waiting for their turn, in order
+        self._later: dict[int, _Copy] = {}
+        self._working = 0
         self.counts = RelayCounts()
 
     def poke(self, instance: int) -> None:
@@ -213,7 +215,7 @@ class Relay:
                 self._wake.clear()
                 poked, self._poked = self._poked, set()
                 for instance in poked:
-                    self._start(self._copy_of(instance))
+                    self._start(self._copy_of(instance), urgent=True)
                 if loop.time() >= sweep_at:
                     await self._sweep()
                     sweep_at = loop.time() + limits.RELAY_SWEEP_EVERY_S
@@ -232,6 +234,8 @@ class Relay:
             return
 
     async def _stop_copies(self) -> None:
+        self._urgent.clear()
+        self._later.clear()
         tasks = [copy.task for copy in self._copies.values() if copy.task is not None]
         for task in tasks:
             task.cancel()
@@ -265,21 +269,34 @@ class Relay:
             if instance in before and copy.head < before[instance]:
                 copy.known = False
             if not copy.known or copy.head > copy.position or copy.state in HALTED:
-                self._start(copy)
+                self._start(copy, urgent=instance in before)
 
-    def _start(self, copy: _Copy) -> None:
+    def _start(self, copy: _Copy, *, urgent: bool) -> None:
+        """``urgent``: there is something to publish. That goes before streams which only have to be looked at, as all have when the bus
+        was gone, however many instances there are."""
         if copy.task is not None:
             copy.again = True
             return
-        copy.task = asyncio.create_task(self._work(copy), name=f"relay-{copy.stream}")
+        if urgent:
+            self._later.pop(copy.instance, None)
+            self._urgent.setdefault(copy.instance, copy)
+        elif copy.instance not in self._urgent:
+            self._later.setdefault(copy.instance, copy)
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        for waiting, room in ((self._urgent, limits.RELAY_INSTANCES_AT_ONCE), (self._later, limits.RELAY_LOOKS_AT_ONCE)):
+            while waiting and self._working < room:
+                copy = waiting.pop(next(iter(waiting)))
+                self._working += 1
+                copy.task = asyncio.create_task(self._work(copy), name=f"relay-{copy.stream}")
 
     async def _work(self, copy: _Copy) -> None:
         try:
-            async with self._slots:
-                copy.again = True
-                while copy.again:
-                    copy.again = False
-                    await self._catch_up(copy)
+            copy.again = True
+            while copy.again:
+                copy.again = False
+                await self._catch_up(copy)
         except _Gone:
             self._copies.pop(copy.instance, None)
         except _Halt as halt:
@@ -291,6 +308,8 @@ class Relay:
             self._enter(copy, State.FAILING, error=str(problem) or repr(problem))
         finally:
             copy.task = None
+            self._working -= 1
+            self._give_turns()
 
     def _enter(self, copy: _Copy, state: State, **found: int | str) -> None:
         """Changes of state are logged, not their duration."""

@@ -97,7 +97,8 @@ class Keeper:
         """``replicas``: servers of a cluster that hold each stream."""
         self._bus = bus
         self._replicas = replicas
-        self._instances: frozenset[int] = frozenset()
+        self._instances: frozenset[int] = frozenset()  # that have an account
+        self._known: frozenset[int] = frozenset()  # when they were listed last
         self._declared: set[tuple[str, int]] = set()
         self.mirrored: frozenset[int] = frozenset()
         self._era = 0
@@ -180,7 +181,7 @@ class Keeper:
     async def _stream(self, request: Request) -> bytes:
         """Where the stream of a log ends, as a relay asks. Raises ``not_found`` for a log that there cannot be."""
         asked = msgspec.msgpack.decode(request.body, type=LogOf)
-        known = asked.instance in {INSTALLATION, *self._instances} or asked.instance in await self._listed()
+        known = asked.instance == INSTALLATION or asked.instance in self._known or asked.instance in await self._listed()
         if asked.service not in ASKS or not known:
             raise not_found("instance_not_found", id=f"{asked.service[:NAME_SHOWN_CHARS]} {instance_token(asked.instance)}")
         end = await self._streams.declared(asked.service, asked.instance)
@@ -213,7 +214,8 @@ class Keeper:
     async def _listed(self) -> frozenset[int]:
         asker = system(INSTALLATION, KEEPER)
         found = await self._services.query(AUTH, "instance.list", NoBody(), list[Instance], principal=asker, deadline=ASK_WITHIN_S)
-        return frozenset(instance.id for instance in found)
+        self._known = frozenset(instance.id for instance in found)
+        return self._known
 
     async def wanted(self) -> frozenset[int]:
         """The instances that shall have an account."""

@@ -16,7 +16,7 @@ from nats.js.errors import BadRequestError
 
 from libs.bus import limits, subjects
 from libs.bus.connection import Connection
-from libs.bus.relay import InstanceStatus, Relay, Rendered, State
+from libs.bus.relay import Guard, InstanceStatus, Relay, Rendered, State
 
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -50,7 +50,7 @@ class Logs:
 
 
 @asynccontextmanager
-async def relaying(connection: Connection, logs: Logs, guard: Decided | None = None) -> AsyncIterator[Relay]:
+async def relaying(connection: Connection, logs: Logs, guard: Guard | None = None) -> AsyncIterator[Relay]:
     relay = Relay(connection, logs.service, logs, guard=guard)
     running = asyncio.create_task(relay.run())
     try:
@@ -322,6 +322,45 @@ async def test_a_relay_without_a_bus_waits_and_says_so(attacked, attacked_bus, e
         await attacked.start()
         await eventually(lambda: copied(relay, 1, 20))
     await assert_exact_copy(connection, logs, 1)
+
+
+class Slow:
+    """A guard that takes until ``told`` over every log but one."""
+
+    def __init__(self, quick: int) -> None:
+        self.quick = quick
+        self.told = asyncio.Event()
+
+    async def is_purged(self, instance: int) -> bool:
+        if instance != self.quick:
+            await self.told.wait()
+        return False
+
+    async def life_to_begin(self, _: int) -> None:
+        return None
+
+    async def stand_still(self, _: int, why: str) -> None:
+        raise AssertionError(why)
+
+    async def go_on(self, _: int) -> None:
+        """Nothing stood still."""
+
+
+async def test_what_is_sold_goes_before_logs_that_only_have_to_be_looked_at(bus, eventually: Eventually) -> None:
+    """When the bus was gone every stream has to be looked at again; once a sale waited until all the others had been."""
+    logs, connection, guard = Logs(bus.service), await bus.connection(), Slow(quick=100)
+    for instance in range(1, 101):
+        logs.append(instance, 1)
+    async with relaying(connection, logs, guard) as relay:
+        await eventually(lambda: len(relay.status()) == 100)
+        assert {status.state for status in relay.status().values()} == {State.STARTING}
+        logs.append(100, 1)
+        relay.poke(100)
+        await eventually(lambda: copied(relay, 100, 2))
+        assert {status.state for instance, status in relay.status().items() if instance != 100} == {State.STARTING}
+        guard.told.set()
+        await eventually(lambda: all(copied(relay, instance, 1) for instance in range(1, 100)))
+    await assert_exact_copy(connection, logs, 100)
 
 
 class Decided:
