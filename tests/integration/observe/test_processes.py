@@ -120,6 +120,7 @@ async def test_one_request_is_found_under_its_trace_in_the_lines_of_gateway_and_
     headers = {"Authorization": f"Bearer {token}", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
     async with http.get(f"{house.url}/api/v1/tables", headers=headers) as answer:
         assert (answer.status, answer.headers["Theke-Trace"]) == (200, TRACE)
+        await answer.read()  # whoever leaves before the end is counted as gone
 
     def lines() -> dict[str, list[dict[str, Any]]]:
         said = [json.loads(line) for line in house.log_lines() if TRACE in line]
