@@ -23,6 +23,7 @@ from libs.runtime.installation import GATEWAY
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = PROJECT / "compose.yaml"
+ENDING = ("prepare", "operator")  # they do one thing, and end
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_there_is_a_container_for_every_process_the_supervisor_runs(compose: dic
 
 def test_every_long_running_container_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        if name != "prepare":
+        if name not in ENDING:
             assert "test" in service["healthcheck"], name
             assert service["restart"] == "unless-stopped", name
 
@@ -117,7 +118,7 @@ def test_every_process_gets_its_own_password_of_the_bus_and_no_other(compose: di
         assert [one["source"] for one in service["secrets"] if one["source"].startswith("nats")] == [f"nats_{name}"]
     assert all(compose["services"][name]["environment"]["THEKE_STREAMS_KEPT"] == "1" for name in SERVICES)
     keys = [name for name, service in compose["services"].items() if "bus_key" in service.get("secrets", ())]
-    assert keys == ["keeper"]
+    assert keys == ["keeper", "operator"]
 
 
 def test_nats_takes_the_accounts_that_the_command_line_prints(made: Path, compose: dict[str, Any]) -> None:
@@ -144,9 +145,13 @@ def test_the_entrypoint_puts_addresses_together(tmp_path: Path, user: str) -> No
     assert ran.stdout.split() == ["postgres://theke:p1@postgres:5432/postgres", "nats://pos:p2@nats:4222" if user else "none"]
     ran = subprocess.run(command, env={**environ, "THEKE_POSTGRES_USER": "theke_pos"}, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("postgres://theke_pos:p1@postgres:5432/postgres")
+    (tmp_path / "postgres_password").unlink()
+    command[-1] = "import os; print(os.environ.get('THEKE_POSTGRES_DSN', 'none'))"
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["none"], "the keeper has no database"
 
 
-def test_only_what_prepares_has_the_password_of_the_databases_owner(compose: dict[str, Any]) -> None:
+def test_only_what_prepares_and_the_operator_have_the_password_of_the_databases_owner(compose: dict[str, Any]) -> None:
     def files(name: str) -> dict[str, str]:
         secrets = compose["services"][name].get("secrets", ())
         return {one if isinstance(one, str) else one["target"]: one if isinstance(one, str) else one["source"] for one in secrets}
@@ -158,7 +163,7 @@ def test_only_what_prepares_has_the_password_of_the_databases_owner(compose: dic
     assert {"postgres_password", *(f"postgres_{name}" for name in (*SERVICES, GATEWAY))} <= prepares.keys()
     assert compose["services"]["prepare"]["environment"]["THEKE_ROLE_PASSWORDS"] == "/run/secrets"
     holders = {name for name in compose["services"] if "postgres_password" in files(name).values()}
-    assert holders <= {"postgres", "prepare", "keeper"}
+    assert holders == {"postgres", *ENDING}
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])
