@@ -83,7 +83,8 @@ class Projector:
         self._service = service
         self._projections = tuple(projections)
         self._builds = tuple(Build(projection) for projection in projections)  # all that are live
-        self._active = frozenset(build.id for build in self._builds)
+        self._ids = tuple(build.id for build in self._builds)
+        self._active = frozenset(self._ids)
         self._skips: dict[int, skips.Known] = {}
         self._review_at = 0.0
         self._log = log_
@@ -95,11 +96,13 @@ class Projector:
         self._offered: Batch = {}
         self._offered_count = 0
         self._heads: dict[int, int] = {}
+        self._behind: set[int] = set()  # instances whose head moved since they were found to be at it
         self._positions: dict[tuple[str, int], int] = {}
         self._held: dict[tuple[str, int], str] = {}
         self._seen: dict[int, int] = {}
         self._remembered = Remembered()
         self._heads_at_start: dict[int, int] | None = None
+        self._known: Mapping[tuple[str, int, int], store.State] = {}  # builds, of whatever state
         self._waiters: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
         self._filling: dict[str, int] = {}
         self._measures = Projecting(service)
@@ -131,6 +134,7 @@ class Projector:
         """Somebody appended up to ``head``."""
         if head > self._heads.get(instance, 0):
             self._heads[instance] = head
+            self._behind.add(instance)
             self._wake.set()
 
     def projected(self, positions: Mapping[int, int]) -> None:
@@ -207,7 +211,8 @@ class Projector:
                 log.warning("another projector moved the checkpoint, stepping back", service=self._service)
             except UnknownEvent as error:
                 log.error("newer events in the log, stepping back", service=self._service, unknown=str(error))
-                await asyncio.sleep(LEADER_POLL_S)
+                self._disconnect()
+                await asyncio.sleep(2 * LEADER_POLL_S)  # a process that knows them may look after this by then
             except (LogUnreachable, asyncpg.PostgresError, *LOST) as error:
                 log.warning("projector lost its database", service=self._service, error=str(error) or type(error).__name__)
             except Exception:
@@ -268,20 +273,23 @@ class Projector:
             if connection.is_closed():  # and with it the leadership; an idle projector would not find out by itself
                 raise ConnectionResetError("the connection of the projector was closed")
             if (now := asyncio.get_running_loop().time()) >= self._review_at:
-                self._review_at = now + REVIEW_EVERY_S
-                await self._review(connection)
+                asked, self._review_at = not self._review_at, now + REVIEW_EVERY_S
+                await self._review(connection, asked=asked)
             await self._catch_up(connection)
 
     # what operators do
 
-    async def _review(self, connection: asyncpg.Connection) -> None:
-        """Takes over builds that were filled, lets go of retired ones, goes on where a hold was lifted."""
+    async def _review(self, connection: asyncpg.Connection, *, asked: bool) -> None:
+        """Takes over builds that were filled, lets go of retired ones, goes on where a hold was lifted. Unless somebody asked for it, all
+        places are read again only where builds or holds are others than known: there are as many as instances times projections."""
         held = dict(self._held)
         await self._look()
-        await self._load_checkpoints(connection)
-        if held.keys() - self._held.keys():
-            self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
         known = await store.builds(connection, self._service)
+        holds = {key for key in await store.holds(connection, self._service) if key[0] in self._ids}
+        if asked or known != self._known or holds != held.keys():
+            await self._load_checkpoints(connection)
+            if held.keys() - self._held.keys():
+                self._skips = skips.known(await self._log.read_stream_everywhere(skips.STREAM))
         await self._look_at_rebuilds(connection, known)
         for projection in self._projections:
             for (name, revision, generation), state in known.items():
@@ -334,7 +342,7 @@ class Projector:
     async def _load_checkpoints(self, connection: asyncpg.Connection) -> None:
         """Which builds are live, how far they are, and what is held. All of it changes at once, for whoever asks meanwhile."""
         before = {instance: self._lowest(instance) for _, instance in self._positions}
-        known = await store.builds(connection, self._service)
+        known = self._known = await store.builds(connection, self._service)
         checkpoints = await store.checkpoints(connection, self._service)
         live = [
             (Build(projection, generation), state)
@@ -343,9 +351,10 @@ class Projector:
             if (name, revision) == (projection.name, projection.revision) and state in store.LIVE
         ]
         self._builds = tuple(build for build, _ in live)
+        self._ids = tuple(build.id for build in self._builds)
         self._active = frozenset(build.id for build, state in live if state == store.State.ACTIVE)
-        self._positions, self._held = {}, {}
-        self._stand_at(checkpoints, {build.id for build in self._builds})
+        self._positions, self._held, self._behind = {}, {}, set(self._heads)
+        self._stand_at(checkpoints, set(self._ids))
         for instance in {instance for _, instance in self._positions} | before.keys():
             if self._lowest(instance) < before.get(instance, 0):  # made anew of a log that lost its tail
                 self._seen.pop(instance, None)
@@ -386,9 +395,10 @@ class Projector:
     async def _catch_up(self, connection: asyncpg.Connection) -> None:
         """Projects until every instance that is not held is at its known head."""
         while True:
-            behind = [instance for instance, head in self._heads.items() if self._target(instance) < head]
-            if not behind:
+            self._behind = {instance for instance in self._behind if self._target(instance) < self._heads[instance]}
+            if not self._behind:
                 return
+            behind = tuple(self._behind)
             offered, self._offered, self._offered_count = self._offered, {}, 0
             room = max(1, BATCH_MAX_EVENTS // len(behind))
             batch: Batch = {}
@@ -403,7 +413,7 @@ class Projector:
     def _target(self, instance: int) -> int:
         """The lowest position of a projection that is not held; held ones do not keep the loop busy."""
         return min(
-            (self._positions.get((build.id, instance), 0) for build in self._builds if (build.id, instance) not in self._held),
+            (self._positions.get((id_, instance), 0) for id_ in self._ids if (id_, instance) not in self._held),
             default=self._heads.get(instance, 0),
         )
 

@@ -206,6 +206,12 @@ async def checkpoints(connection: asyncpg.Connection, service: str) -> dict[tupl
     return {(row["projection"], row["instance"]): (row["position"], row["held"]) for row in rows}
 
 
+async def holds(connection: asyncpg.Connection, service: str) -> set[tuple[str, int]]:
+    """(projection id, instance) of what is held."""
+    rows = await connection.fetch(f"select projection, instance from {service}.checkpoints where held is not null")
+    return {(row["projection"], row["instance"]) for row in rows}
+
+
 async def read(connection: asyncpg.Connection, service: str, end: str, table: Table, instance: int, keys: Sequence[Key]) -> dict[Key, Row]:
     """The rows of these keys, as handlers see them (without the instance)."""
     rows = await connection.fetch(_read_sql(service, end, table.name, _frozen(table)), instance, *zip(*keys, strict=True))

@@ -36,7 +36,7 @@ class House:
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         self.directory = directory
-        self._settings = settings
+        self._settings = dict(settings)
         self.data = directory / "state"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,6 +73,10 @@ class House:
             assert self._process.poll() is None, f"theke ended with {self._process.returncode}:\n{self.log_tail()}"
             assert time.monotonic() < deadline, f"theke was not ready within {START_WITHIN_S:g} s:\n{self.log_tail()}"
             await asyncio.sleep(0.05)
+
+    def change(self, **settings: str) -> None:
+        """From the next opening on."""
+        self._settings |= settings
 
     async def close(self) -> float:
         """Ctrl-C. The seconds it took to end."""

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import asyncpg
 import pytest
 
-from libs.runtime.databases import read_dsn
 from tests.chaos.check import check
 from tests.chaos.faults import prober
 from tests.chaos.house import House, theke
+from tests.chaos.leaders import LEADER_WITHIN_S, leader
 from tests.chaos.ledger import Ledger
 from tests.chaos.tills import Counter, load
 
@@ -28,16 +25,12 @@ SEED: Final = 20_261_122
 TILLS: Final = 6
 REPLICAS: Final = "pos=2,gateway=2"
 RESTARTED: Final = ("auth", "pos", "gateway")  # one that is alone, and those that are two
-LEADER_WITHIN_S: Final = 15.0
 KILLS: Final = 2
 CLIENTS: Final = 8
 CLIENT_PAUSE_S: Final = 0.01
 ANSWER_WITHIN_S: Final = 20.0
 EVENING_S: Final = 0.5
 RESET: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
-LEADER: Final = """
-select a.application_name, a.client_port from pg_locks l join pg_stat_activity a using (pid)
-where l.locktype = 'advisory' and l.granted and a.application_name = 'theke pos projector'"""
 
 
 @pytest.fixture(scope="module")
@@ -45,34 +38,6 @@ def built() -> Iterator[House]:
     house = House.on_new_ground(THEKE_REPLICAS=REPLICAS)
     yield house
     house.demolish()
-
-
-async def leader(house: House) -> str:
-    """The process that projects pos, by its name, waiting until there is one."""
-    deadline = time.monotonic() + LEADER_WITHIN_S
-    tables = await asyncpg.connect(read_dsn(house.known.postgres_dsn))
-    try:
-        while time.monotonic() < deadline:
-            for row in await tables.fetch(LEADER):
-                for name in ("pos", "pos-2"):
-                    if row["client_port"] in _ports(await house.pid(name)):
-                        return name
-            await asyncio.sleep(0.05)
-    finally:
-        await tables.close()
-    raise AssertionError(f"nobody projects pos within {LEADER_WITHIN_S:g} s\n{house.log_tail()}")
-
-
-def _ports(pid: int) -> set[int]:
-    """Local ports of a process's connections."""
-    inodes = set()
-    for entry in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            inodes.add(os.readlink(f"/proc/{pid}/fd/{entry}"))
-        except FileNotFoundError:
-            continue
-    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in inodes}
 
 
 async def test_the_leader_killed_under_load_is_followed_by_another_and_nothing_is_lost(
