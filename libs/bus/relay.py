@@ -188,6 +188,7 @@ class Relay:
         self._urgent: dict[int, _Copy] = {}  # waiting for their turn, in order
         self._later: dict[int, _Copy] = {}
         self._working = 0
+        self._sweep_every_s = limits.RELAY_SWEEP_EVERY_S
         self.counts = RelayCounts()
 
     def poke(self, instance: int) -> None:
@@ -218,7 +219,7 @@ class Relay:
                     self._start(self._copy_of(instance), urgent=True)
                 if loop.time() >= sweep_at:
                     await self._sweep()
-                    sweep_at = loop.time() + limits.RELAY_SWEEP_EVERY_S
+                    sweep_at = loop.time() + self._sweep_every_s
                 await self._rest(sweep_at - loop.time())
         finally:
             self._connection.no_longer_when_lost(self._forget_positions)
