@@ -75,11 +75,11 @@ class Theke:
     """Every service as a host, and gateways in front of them; databases are new, streams are empty. With a NATS of ours every process
     meets it as its own user, as it does in an installation."""
 
-    def __init__(self, postgres_dsn: str, nats_url: str, nats_: EmbeddedNats | None = None) -> None:
+    def __init__(self, postgres_dsn: str, nats_url: str, nats_: EmbeddedNats | None = None, *, name: str = "house") -> None:
         self.nats = nats_
         self.keeper = SomeMirrored(nats_) if nats_ is not None else None
-        self.log_dsn = on_database(postgres_dsn, "house_log")
-        self.read_dsn = on_database(postgres_dsn, "house_read")
+        self._databases = (f"{name}_log", f"{name}_read")
+        self.log_dsn, self.read_dsn = (on_database(postgres_dsn, database) for database in self._databases)
         self.settings = Settings(
             postgres_dsn=postgres_dsn, nats_url=nats_url, demo=True, log_level="warning", rate_limit=0, webhook_private=True
         )
@@ -145,7 +145,7 @@ class Theke:
     async def _clear(self) -> None:
         connection = await asyncpg.connect(self.settings.postgres_dsn)
         try:
-            for name in ("house_log", "house_read"):
+            for name in self._databases:
                 await drop_database(connection, name)
                 await create_database(connection, name)
         finally:

@@ -145,15 +145,15 @@ class JetStream:
         answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", body, expected=(NO_MESSAGE_FOUND,))
         return None if answer.message is None else base64.b64decode(answer.message.data)
 
-    async def reaches(self, subject: str) -> bool:
-        """Whether there is anybody who answers a request of JetStream's API by this name."""
+    async def unreached(self, subject: str) -> str:
+        """Empty if somebody answers a request of JetStream's API by this name, else no_responders or jetstream_silent."""
         try:
             await self._answer(subject, b"")
         except DomainError as absence:
             if absence.reason in ("no_responders", "jetstream_silent"):
-                return False
+                return absence.reason
             raise
-        return True
+        return ""
 
     async def _ask(self, subject: str, body: bytes, *, expected: Sequence[int]) -> _Answer:
         answer = _answer_decoder.decode(await self._answer(subject, body))

@@ -17,6 +17,8 @@ from nats.errors import Error as NatsError
 
 from libs.cli import exits
 from libs.cli.places import Unknown, chosen_services, declared, instance_id, instances, places
+from libs.cli.progress import Progress
+from libs.cli.replay import PREFIX, NotTaken, taker
 from libs.contracts.auth.commands import NoBody
 from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError
@@ -51,11 +53,14 @@ examples:
   theke events show pos 17-40 --instance demo --json       a range, a line per event as it is published
   theke events search Schnitzel --since 2026-03-05         whose data say so
   theke events search --stream receipt-bon_0abc            all of a stream
+  theke events replay pos --instance demo > pos.jsonl      all that was published, as it was published
+  theke events replay pos --instance demo --from 1200 --into nats://me@nats.example:4222
+                                                           … into a stream there that listens to replay.>
 
 exit codes:
   0  done, also if nothing was found
-  1  a log could not be read; the reason is on stderr
-  2  there is no such service, instance or time
+  1  a log could not be read, or what is replayed was not taken; the reason is on stderr
+  2  there is no such service, instance, position or time
   3  Theke is not running, and its servers are not one's own
 """
 
@@ -63,7 +68,7 @@ exit codes:
 def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subcommands.add_parser(
         "events",
-        help="read the logs: tail, show, search",
+        help="read the logs: tail, show, search, replay",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -82,6 +87,22 @@ def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     search.add_argument("--since", type=_moment, metavar="TIME", help="not before: 2026-03-05 or 2026-03-05T18:30, UTC")
     search.add_argument("--until", type=_moment, metavar="TIME", help="before")
     search.add_argument("--limit", type=_count, default=FOUND_EVENTS, metavar="COUNT", help=f"of each log, at most ({FOUND_EVENTS})")
+    replay = actions.add_parser(
+        "replay",
+        help="what was published, once more, in order",
+        description="Show or send what an instance published, from any position, as the same messages in the same order.",
+    )
+    replay.add_argument("service", metavar="SERVICE", help=", ".join(SERVICES))
+    replay.add_argument("--from", dest="first", type=_count, default=1, metavar="POSITION", help="not before this position")
+    replay.add_argument(
+        "--to", dest="last", type=_count, default=0, metavar="POSITION", help="not behind this position; the head if absent"
+    )
+    replay.add_argument("--type", metavar="TYPE", action="append", default=[], help="may be repeated: receipt.issued")
+    replay.add_argument("--instance", metavar="NAME", default="", help="by its name or its id (i17)")
+    replay.add_argument(
+        "--into", metavar="URL", default="", help="a NATS server with a stream for them; absent: a line per event on stdout"
+    )
+    replay.add_argument("--prefix", metavar="SUBJECT", default=PREFIX, help=f"what their subjects begin with there ({PREFIX})")
     for action in (tail, search):
         action.add_argument("--service", metavar="NAME", action="append", default=[], help="may be repeated; all if absent")
         action.add_argument("--type", metavar="TYPE", action="append", default=[], help="may be repeated: receipt.issued")
@@ -99,6 +120,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _refused(str(absence), exits.NOT_RUNNING)
     except Unknown as refusal:
         return _refused(str(refusal), exits.USAGE)
+    except NotTaken as refusal:
+        return _refused(str(refusal), exits.FAILED)
     except (*LOST, LogUnreachable, asyncpg.PostgresError, NatsError, DomainError) as error:
         return _refused(f"the log cannot be read: {str(error) or type(error).__name__}", exits.FAILED)
     except KeyboardInterrupt:
@@ -114,7 +137,7 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     known = places(settings)
     async with AsyncExitStack() as open_:
         logs = Logs(known, open_)
-        work = {"tail": _tail, "show": _show, "search": _search}[arguments.action]
+        work = {"tail": _tail, "show": _show, "search": _search, "replay": _replay}[arguments.action]
         await work(arguments, known, logs)
     return exits.DONE
 
@@ -294,6 +317,35 @@ async def _position_at(logs: Logs, service: str, instance: int, head: int, momen
         else:
             high = middle
     return low
+
+
+# --- replay -------------------------------------------------------------------------------------------------------------------
+
+
+async def _replay(arguments: argparse.Namespace, known: Places, logs: Logs) -> None:
+    """Up to where the log ends now. Raises NotTaken, which says from where to go on."""
+    [service] = chosen_services([arguments.service])
+    heads = await logs.heads(service)
+    instance = await _the_instance(arguments, known, heads)
+    last = min(arguments.last or heads.get(instance, 0), heads.get(instance, 0))
+    wanted = LogRequest(instance, arguments.first - 1, EVENTS_MAX, last, tuple(arguments.type), published=True)
+    behind = wanted.after
+    async with taker(arguments.into, arguments.prefix) as takes:
+        with Progress(f"{service} {instance_token(instance)}", last - behind) as progress:
+            while behind < last:
+                began = behind
+                async for events in logs.read(service, msgspec.structs.replace(wanted, after=behind)):
+                    if events:
+                        try:
+                            await takes.take(events)
+                        except NotTaken as refusal:
+                            raise NotTaken(
+                                f"{refusal}; all before position {behind + 1} stands there, go on with --from {behind + 1}"
+                            ) from None
+                        behind = events[-1].position
+                        progress.at(behind - wanted.after)
+                if behind == began:
+                    break
 
 
 # --- how events look ----------------------------------------------------------------------------------------------------------

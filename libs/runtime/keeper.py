@@ -47,6 +47,7 @@ LOOK_EVERY_S: Final = 15.0
 PAUSE_S: Final = 0.5  # after a failure; doubles up to LOOK_EVERY_S
 SAID_AFTER_FAILURES: Final = 3
 ASK_WITHIN_S: Final = 5.0
+SILENT: Final = "jetstream_silent"
 ADMIT_TRIES: Final = 10
 ADMIT_PAUSE_S: Final = 0.1
 ADMITTED_WITHIN_S: Final = 2.0  # a server that was told of an account lets its users in at once
@@ -247,14 +248,24 @@ class Keeper:
 
     async def _imported(self, jetstream: JetStream, instance: int) -> None:
         """Waits until the account reaches the log's streams. A server that is told of a new account while it runs takes it in at once, but
-        what the account imports only when it is told once more. Raises ``unavailable``."""
-        for _ in range(ADMIT_TRIES):
-            needed = ("$JS.API.STREAM.NAMES", *(accounts.origin_info(service, instance) for service in ASKS))
-            if all([await jetstream.reaches(subject) for subject in needed]):
+        what the account imports only when it is told once more. One that is merely busy, as after a restart with many streams, is not told
+        again: that would give it more to do. Raises ``unavailable``."""
+        needed = ("$JS.API.STREAM.NAMES", *(accounts.origin_info(service, instance) for service in ASKS))
+        for tried in range(1, ADMIT_TRIES + 1):
+            lacking = await self._lacking(jetstream, needed)
+            if not lacking:
                 return
-            await self._bus.admit(sorted(self._instances))
+            if lacking != SILENT or tried == ADMIT_TRIES // 2:
+                await self._bus.admit(sorted(self._instances))
             await asyncio.sleep(ADMIT_PAUSE_S)
-        raise unavailable("jetstream_silent")
+        raise unavailable(SILENT)
+
+    async def _lacking(self, jetstream: JetStream, needed: Sequence[str]) -> str:
+        """Why one of these is not answered, the first that is not; empty if all are."""
+        for subject in needed:
+            if why := await jetstream.unreached(subject):
+                return why
+        return ""
 
 
 async def _left(connection: Connection) -> None:

@@ -1,9 +1,10 @@
-"""Two instances with accounts for downstream systems, on the house that all tests share."""
+"""Two instances with accounts for downstream systems, in a house of their own: its bus is killed beneath them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,8 @@ import nats
 import pytest
 from nats.aio.client import Client as NatsClient
 
+from libs.runtime.embedded import EmbeddedNats
+from tests.conftest import CONTAINERS
 from tests.house import MIRRORED_WITHIN_S, Inn, Theke, Till, done, item
 
 SOLD_WITHIN_S = 60.0
@@ -18,10 +21,17 @@ UNAVAILABLE = 503
 Login = Callable[[int], Awaitable[NatsClient]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ours(theke: Theke) -> None:
-    if theke.keeper is None:
+@pytest.fixture(scope="package")
+async def theke(postgres_dsn: str, session_directory: Path) -> AsyncIterator[Theke]:
+    if CONTAINERS:
         pytest.skip("accounts are tried on the embedded NATS")
+    server = EmbeddedNats(session_directory / "downstream-nats")
+    await server.start()
+    house = Theke(postgres_dsn, server.url, server, name="downstream")
+    await house.start()
+    yield house
+    await house.stop()
+    await server.stop()
 
 
 @pytest.fixture(scope="module")
