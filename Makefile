@@ -11,7 +11,7 @@ STAMP := $(VENV)/.set-up
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench soak docs audit requirements
+.PHONY: help setup run test lint bench nightly soak docs audit requirements
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ bench: setup ## measure sales, evenings, closes, uploads and the ERP beside a ba
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.rebuild
 	$(BIN)/python -m tests.bench.erp
+
+nightly: test ## the tests, then five minutes of chaos; SEED=7 repeats it
+	$(BIN)/python -m tests.chaos --minutes 5 $(SEED)
 
 soak: setup ## kill and starve it for long; SEED=7 repeats a run
 	THEKE_FUZZ_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/dikas/test_fuzzed.py

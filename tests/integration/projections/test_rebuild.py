@@ -120,6 +120,24 @@ async def test_whoever_asks_while_places_are_read_is_told_how_far_the_tables_are
     assert told[0] == stands
 
 
+async def test_a_commit_costs_the_same_however_many_instances_there_are(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once every commit had a look at the place of every instance in every projection."""
+    log, target, looked = MemoryLog(), Projector._target, set()
+
+    def looking(projector: Projector, instance: int) -> int:
+        looked.add(instance)
+        return target(projector, instance)
+
+    for instance in range(1, 301):
+        log.append(*stock("a", 1), instance=instance)
+    async with reading.projecting(log) as projector:
+        await settled(projector, log.append(*stock("b", 1)))
+        monkeypatch.setattr(Projector, "_target", looking)
+        for _ in range(5):
+            await settled(projector, log.append(*stock("b", 1)))
+    assert looked == {1}
+
+
 async def test_readers_are_switched_and_switched_back_while_events_come(shelves_dsn: str) -> None:
     """What was acknowledged is read, whichever build serves; no read fails."""
     reading = Reading(shelves_dsn, "rebuilt")
