@@ -52,6 +52,7 @@ soak: setup ## kill and starve it for long; SEED=7 repeats a run
 	THEKE_MODEL_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/eventstore/test_model.py
 	$(BIN)/python -m tests.chaos $(SEED)
 	$(BIN)/python -m tests.chaos --replicas pos=2,inventory=2,gateway=2 $(SEED)
+	$(BIN)/python -m tests.chaos.clocks
 	$(BIN)/python -m tests.chaos.failover
 	$(BIN)/python -m tests.chaos.disk_full || [ $$? -eq 77 ] # 77: not done without root
 
