@@ -44,7 +44,7 @@ first steps:
   theke restart                 services and gateways one after the other, somebody always answers
   theke doctor                  what is wrong with machine, servers, settings, streams, tables
   theke verify                  prove that nothing was lost
-  theke events tail --follow    what happens, as it happens
+  theke events tail --follow    what happens, as it happens; `replay`: what was published, once more
   theke projections list        query tables: how far they are, what is held; rebuild them while tills sell
   theke processes list          what services do by themselves, what stops it
   theke log new-life            go on after a log lost its tail
