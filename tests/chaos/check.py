@@ -38,6 +38,7 @@ from tests.chaos.ledger import Ledger, Promise, cents
 SERVICES: Final = (AUTH, INVENTORY, POS)
 SETTLE_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
+TOO_FAST: Final = 429
 READERS: Final = 8
 FINDINGS_SHOWN: Final = 30
 REGISTER: Final = "1"
@@ -297,8 +298,13 @@ async def check_answers(findings: Findings, house: House, ledger: Ledger) -> Non
 
 
 async def _data(http: aiohttp.ClientSession, path: str) -> Any:
-    async with http.get(f"/api/v1/{path}") as response:
-        return json.loads(await response.read(), parse_float=Decimal)["data"]
+    """Asks again when it was too fast: after a long run there is more to read than one client may at once."""
+    while True:
+        async with http.get(f"/api/v1/{path}") as response:
+            if response.status != TOO_FAST:
+                return json.loads(await response.read(), parse_float=Decimal)["data"]
+            wait_s = float(response.headers["Retry-After"])
+        await asyncio.sleep(wait_s)
 
 
 # --- small things -------------------------------------------------------------------------------------------------------------
