@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from libs.cli import exits
 from libs.cli.places import Unknown, chosen_services, declared, instance_id, instances, places
 from libs.cli.progress import Progress
-from libs.cli.replay import PREFIX, NotTaken, taker
+from libs.cli.replay import PREFIX, NotTaken, taker, windows
 from libs.contracts.auth.commands import NoBody
 from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError
@@ -335,14 +335,14 @@ async def _replay(arguments: argparse.Namespace, known: Places, logs: Logs) -> N
             while behind < last:
                 began = behind
                 async for events in logs.read(service, msgspec.structs.replace(wanted, after=behind)):
-                    if events:
+                    for window in windows(events):
                         try:
-                            await takes.take(events)
+                            await takes.take(window)
                         except NotTaken as refusal:
                             raise NotTaken(
                                 f"{refusal}; all before position {behind + 1} stands there, go on with --from {behind + 1}"
                             ) from None
-                        behind = events[-1].position
+                        behind = window[-1].position
                         progress.at(behind - wanted.after)
                 if behind == began:
                     break

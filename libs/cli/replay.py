@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -29,7 +29,7 @@ CONNECT_WITHIN_S: Final = 5
 NAME: Final = "theke events replay"
 MESSAGE_ID: Final = "Nats-Msg-Id"
 PREFIX: Final = "replay"
-RESERVED: Final = ("evt", "int", "cmd", "qry", "live")  # Theke's own
+RESERVED: Final = ("evt", "int", "cmd", "qry", "live", "ctl", "_INBOX")  # Theke's own
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
 _encoder: Final = msgspec.json.Encoder()
 
@@ -39,18 +39,18 @@ class NotTaken(Exception):
 
 
 class Taker(Protocol):
-    """Whoever gets the events."""
+    """Whoever gets the events, at most WINDOW_EVENTS at a time."""
 
-    async def take(self, events: Sequence[CloudEvent]) -> None:
-        """Returns when it has them. Raises NotTaken."""
+    async def take(self, window: Sequence[CloudEvent]) -> None:
+        """Returns when it has them. Raises NotTaken; it may have some of them then."""
         ...
 
 
 class Lines:
     """A line each, for a file or another program."""
 
-    async def take(self, events: Sequence[CloudEvent]) -> None:
-        sys.stdout.write("".join(f"{_encoder.encode(event).decode()}\n" for event in events))
+    async def take(self, window: Sequence[CloudEvent]) -> None:
+        sys.stdout.write("".join(f"{_encoder.encode(event).decode()}\n" for event in window))
         sys.stdout.flush()
 
 
@@ -61,11 +61,7 @@ class Stream:
         self._client = client
         self._prefix = prefix
 
-    async def take(self, events: Sequence[CloudEvent]) -> None:
-        for first in range(0, len(events), WINDOW_EVENTS):
-            await self._send(events[first : first + WINDOW_EVENTS])
-
-    async def _send(self, window: Sequence[CloudEvent]) -> None:
+    async def take(self, window: Sequence[CloudEvent]) -> None:
         inbox, missing = self._client.new_inbox(), set(range(len(window)))
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -90,6 +86,12 @@ class Stream:
             raise NotTaken(f"no acknowledgement within {ACK_WITHIN_S:g} s") from None
         finally:
             await listening.unsubscribe()
+
+
+def windows(events: Sequence[CloudEvent]) -> Iterator[Sequence[CloudEvent]]:
+    """The events in pieces that are sent at once."""
+    for first in range(0, len(events), WINDOW_EVENTS):
+        yield events[first : first + WINDOW_EVENTS]
 
 
 def refusal(acknowledgement: Msg) -> str:

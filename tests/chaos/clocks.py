@@ -53,7 +53,7 @@ def become_movable() -> None:
     time.time = lambda: real() + offset()
     time.time_ns = lambda: int((real() + offset()) * 1e9)
     patched: Callable[[SystemClock], datetime] = now
-    SystemClock.now = patched  # type: ignore[method-assign] - that is the fault
+    SystemClock.now = patched  # type: ignore[method-assign]  # the fault that is played
 
 
 def _read(path: Path) -> float:

@@ -117,12 +117,12 @@ async def test_a_stream_that_is_full_says_from_where_to_go_on(
     again: Replay, theke: Theke, bus: JetStreamContext, published: list[Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "WINDOW_EVENTS", 2)
-    monkeypatch.setattr("libs.runtime.log_reading.PAGE_ROWS", 2)
     await bus.add_stream(StreamConfig(REPLAYED, subjects=["replay.>"], max_msgs=4, discard=DiscardPolicy.NEW))
     into = ("--into", theke.settings.nats_url)
     with pytest.raises(NotTaken, match="maximum messages exceeded; all before position") as refused:
         await again(*into)
     where = str(refused.value).rpartition(" ")[2]
+    assert where == str(position(published[3]) + 1), "to the window, not to the page that was read"
     await bus.update_stream(StreamConfig(REPLAYED, subjects=["replay.>"], max_msgs=-1, discard=DiscardPolicy.NEW))
     await again(*into, "--from", where)
     assert await messages(bus) == published
@@ -134,7 +134,7 @@ async def test_nobody_who_listens_and_subjects_of_theke_are_refused(again: Repla
     into = ("--into", theke.settings.nats_url)
     with pytest.raises(NotTaken, match=r"all before position 1 stands there, go on with --from 1$"):
         await again(*into)
-    for prefix in ("evt", "int.more", "cmd", "qry", "live", "a..b", "a.>", "*", "$JS", "", "a b"):
+    for prefix in ("evt", "int.more", "cmd", "qry", "live", "ctl.x", "_INBOX.x", "a..b", "a.>", "*", "$JS", "", "a b"):
         with pytest.raises(Unknown, match="subjects cannot begin with"):
             await again(*into, "--prefix", prefix)
     with pytest.raises(NotTaken, match="the server cannot be reached"):
