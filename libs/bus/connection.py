@@ -1,6 +1,6 @@
 """One connection to NATS that comes back by itself within a second of the server.
 
-nats-py does the protocol. Four of its habits are changed here, and only here, because each lost messages or time in tests:
+nats-py does the protocol. Five of its habits are changed here, and only here, because each lost messages or time in tests:
 
 - Its callbacks run one after the other behind a queue that drops what does not fit. ``listen`` hands a message over at once, inside the
   read loop; the callee must not block and starts a task for anything that takes time.
@@ -9,6 +9,8 @@ nats-py does the protocol. Four of its habits are changed here, and only here, b
   that is in flight on it. ``send`` never waits and refuses with a typed error; what was not sent when a connection is lost is dropped.
 - Its ``flush`` writes the ping before what is still queued, so it proves nothing about a subscription just made. ``settle`` does.
 - It closes a lost connection politely, flushing first, which never ends when the peer has stopped reading. Here it is aborted.
+- Its task that reconnects may miss a cancellation that comes in the very turn in which a server refuses, and then tries for ever: a
+  process could not end. Here it looks before each attempt. A ``connect`` that is cancelled leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -69,9 +71,12 @@ class Connection(NatsClient):
                     pending_size=limits.OUTBOUND_MAX_BYTES,
                     reconnect_time_wait=limits.CONNECT_ATTEMPT_S,
                 )
-        except (TimeoutError, OSError, NatsError) as problem:
+        except BaseException as problem:
+            self._abort()
             await self._close(NatsClient.CLOSED, do_cbs=False)
-            raise unavailable("bus_unreachable", limits.RECONNECT_WAIT_MAX_S) from problem
+            if isinstance(problem, TimeoutError | OSError | NatsError):
+                raise unavailable("bus_unreachable", limits.RECONNECT_WAIT_MAX_S) from problem
+            raise
 
     def when_lost(self, react: Callable[[], None]) -> None:
         """``react`` is called each time the connection is lost: whatever was awaited on it will not come."""
@@ -167,10 +172,13 @@ class Connection(NatsClient):
         except Exception:  # anything else would end the read loop without a word
             log.exception("bus_delivery_failed", connection=self.name, subject=subject.decode())
 
-    async def _attempt_reconnect(self) -> None:
+    def _abort(self) -> None:
         writer: Any = getattr(self._transport, "_bare_io_writer", None)
         if writer is not None:
             writer.transport.abort()
+
+    async def _attempt_reconnect(self) -> None:
+        self._abort()
         await super()._attempt_reconnect()
 
     async def _on_disconnected(self) -> None:
@@ -200,6 +208,9 @@ class Connection(NatsClient):
 
 def _next_attempt(servers: list[NatsServer], _info: dict[str, Any]) -> tuple[NatsServer, float]:
     """The next server to try and the seconds to wait before, with jitter, so that a cell does not return as one wave."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
     server = min(servers, key=lambda known: known.reconnects)
     if server.reconnects == 0:
         return server, random.uniform(0, limits.RECONNECT_FIRST_WAIT_MAX_S)  # noqa: S311

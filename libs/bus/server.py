@@ -144,6 +144,8 @@ class Server:
     async def drain(self, within: float = limits.DRAIN_WITHIN_S) -> int:
         """Takes no more requests, finishes what came, at most ``within`` seconds; then cancels queries and returns how many commands
         are still running (they are left alone). The connection stays open."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         for subscription in self._subscriptions:
             await self._connection.unlisten(subscription)
         self._subscriptions.clear()
@@ -155,8 +157,6 @@ class Server:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=within)
-        if self._sweep is not None:
-            self._sweep.cancel()
         if self._control is not None:
             await self._connection.unlisten(self._control)
             self._control = None

@@ -112,7 +112,8 @@ class Hearing:
                 self._behind.clear()
                 self._failed.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S if leads else PAUSE_S)
+                async with asyncio.timeout(LOOK_EVERY_S if leads else PAUSE_S):
+                    await self._wake.wait()
                 self._wake.clear()
             except TimeoutError:
                 if leads:

@@ -118,18 +118,21 @@ class Keeper:
     async def serving(self) -> AsyncIterator[Connection]:
         """It works, and answers services, over this connection."""
         connection = await self._connected()
+        server = Server(connection, KEEPER)
         work: asyncio.Task[None] | None = None
         try:
-            await self._answer_over(connection)
+            await self._answer_over(connection, server)
             work = asyncio.create_task(self._for_ever())
             yield connection
         finally:
             if work is not None:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+            with contextlib.suppress(Exception):
+                await server.drain(CLOSE_WITHIN_S)
             await _left(connection)
 
-    async def _answer_over(self, connection: Connection) -> None:
+    async def _answer_over(self, connection: Connection, server: Server) -> None:
         client, inbox = Client(connection), Inbox(connection)
         await client.open()
         await inbox.open()
@@ -138,7 +141,6 @@ class Keeper:
         connection.when_lost(self._forget)
         created = subjects.published(AUTH, INSTALLATION, *InstanceCreated.TYPE.split("."))
         await connection.listen(created, lambda *_: self._wake.set())
-        server = Server(connection, KEEPER)
         server.register(Call.QUERY, STREAM, self._stream)
         for service in ASKS:
             server.register(Call.QUERY, life_of(service), partial(self._life, service))
@@ -169,7 +171,8 @@ class Keeper:
                 pause = min(pause * 2, LOOK_EVERY_S) if self._failures else PAUSE_S
                 self._fails(error)
             try:
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
@@ -270,7 +273,8 @@ class Keeper:
 
 async def _left(connection: Connection) -> None:
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(connection.close(), CLOSE_WITHIN_S)
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await connection.close()
 
 
 def main() -> None:

@@ -195,7 +195,8 @@ class Host:
         await self.log.close()
         await self.tables.close()
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self.connection.close(), 0.5)
+            async with asyncio.timeout(0.5):
+                await self.connection.close()
 
     # between the parts
 

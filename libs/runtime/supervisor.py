@@ -119,20 +119,12 @@ class Supervisor:
             self._publish()
             if on_ready:
                 await on_ready()
-            await asyncio.gather(*keepers)
+            await _all_or_none(keepers)
         finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            await _ended(keepers)
 
     async def _start_together(self, units: Sequence[Unit]) -> None:
-        starts = [asyncio.create_task(self._first_start(unit)) for unit in units]
-        try:
-            await asyncio.gather(*starts)
-        finally:
-            for start in starts:
-                start.cancel()
-            await asyncio.gather(*starts, return_exceptions=True)
+        await _all_or_none([asyncio.create_task(self._first_start(unit)) for unit in units])
 
     async def _first_start(self, unit: Unit) -> None:
         for failures in range(FIRST_START_TRIES):
@@ -211,3 +203,21 @@ class Supervisor:
 
     def _pid_of(self, unit: Unit) -> int | None:
         return unit.pid if unit.name in self._up and unit.is_alive() else None
+
+
+async def _all_or_none(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Until all are done. Raises what the first one raised, and then, or when cancelled, all have ended. Not ``gather``, which cancels
+    them itself: a task that is cancelled twice is torn out of its own leaving."""
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        await _ended(tasks)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if not task.cancelling():
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

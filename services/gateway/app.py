@@ -114,7 +114,8 @@ class Gateway:
         await self._identities.stop()
         await self._blobs.close()
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self.connection.close(), 0.3)
+            async with asyncio.timeout(0.3):
+                await self.connection.close()
 
     def _app(self, server: Server, erp: ZeyosServer, front: Front, health: Health) -> web.Application:
         app = web.Application(client_max_size=bodies.BODY_MAX_BYTES, middlewares=[front.middleware, unknown_routes, zeyos.unknown_routes])

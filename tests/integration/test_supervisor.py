@@ -174,6 +174,27 @@ async def test_ctrl_c_ends_even_stubborn_children_within_five_seconds(start: Sta
     assert [line[1] for line in journal.of("term")] == ["gateway", "till", "bus"]
 
 
+async def test_what_works_beside_the_children_takes_its_leave_undisturbed(journal: Journal) -> None:
+    """It once was cancelled a second time while it did, and left a connection behind that kept the process from ending."""
+    left: list[str] = []
+
+    async def beside() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            await asyncio.sleep(0.2)
+            left.append("in peace")
+
+    ready = asyncio.Event()
+    stages = [Stage([dummy(journal, "bus")], beside=beside), Stage([dummy(journal, "till")])]
+    async with asyncio.timeout(WITHIN_S):
+        running = asyncio.create_task(Supervisor(stages, lambda _, is_ready: ready.set() if is_ready else None).run())
+        await ready.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await running
+    assert left == ["in peace"]
+
+
 async def test_a_second_ctrl_c_kills_at_once(start: Start, journal: Journal) -> None:
     running = start([dummy(journal, "till", "stubborn", stop_patience=60.0)])
     await running.until(lambda: running.ready)

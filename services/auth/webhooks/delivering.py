@@ -102,7 +102,8 @@ class Deliveries:
             except Exception:  # a newer process wrote what this one does not know: what runs goes on as it is
                 log.exception("webhooks cannot be looked at")
             try:
-                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S if leads else PAUSE_S)
+                async with asyncio.timeout(LOOK_EVERY_S if leads else PAUSE_S):
+                    await self._wake.wait()
             except TimeoutError:
                 if leads:
                     await asyncio.gather(*map(self._look_at, self._sources))

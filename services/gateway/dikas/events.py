@@ -93,7 +93,8 @@ async def _wait(call: Call, service: str, after: int, most: int, types: Sequence
                 if found or left <= 0:
                     return found, after, head
                 try:
-                    await asyncio.wait_for(news.wait(), min(left, limits.EVENTS_LOOK_EVERY_S))
+                    async with asyncio.timeout(min(left, limits.EVENTS_LOOK_EVERY_S)):
+                        await news.wait()
                 except TimeoutError:
                     continue
     finally:

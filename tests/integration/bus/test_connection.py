@@ -159,3 +159,42 @@ async def test_a_server_that_stops_reading_is_left_and_found_again(attacked, att
     await connection.settle()
     connection.send(attacked_bus.service, b"back")
     await eventually(lambda: heard == [b"back"])
+
+
+async def test_a_connect_that_is_cancelled_leaves_no_task_behind(nats_url, eventually) -> None:
+    """It once left a connection nobody knew, which tried to come back for ever and kept its process from ending."""
+    before = asyncio.all_tasks()
+    whole = 0
+    for turns in range(0, 60, 3):
+        attempt = asyncio.create_task(connect(nats_url, name="test"))
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        attempt.cancel()
+        try:
+            await (await attempt).close()
+            whole += 1
+        except asyncio.CancelledError:
+            assert attempt.cancelled()
+        await eventually(lambda: asyncio.all_tasks() == before)
+    assert whole < 20, "none was cancelled while it connected"
+
+
+async def test_a_cancellation_lost_in_a_refusal_still_ends_the_attempts(attacked, attacked_bus, eventually, monkeypatch) -> None:
+    """Before Python 3.12 ``wait_for`` loses the cancellation that comes in the turn in which what it waits for is done."""
+    connection = await attacked_bus.connection()
+    attempts: list[asyncio.Task[None]] = []
+
+    async def refused(*_: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        attempts.append(task)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(connection, "_connect_to_server", refused)
+    attacked.kill()
+    await eventually(lambda: len(attempts) == 1)
+    await eventually(attempts[0].done)
+    assert len(attempts) == 1
