@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -201,3 +202,22 @@ def test_the_table_of_endpoints_names_each_once() -> None:
     names = [(row.method, re.sub(r"{[^}]*}", "{}", row.path)) for row in expected()]
     assert len(set(names)) == len(names) == 341
     assert {row.origin for row in expected()} == {"seed", "seed-area", "public", "proposed"}
+
+
+def test_a_subcommand_loads_nothing_of_the_others() -> None:
+    """All of them together took more than a second before the first word."""
+    script = """
+import sys
+from libs.cli.main import parser
+parser(["endpoints"])
+print(sorted({"nats", "asyncpg", "libs.cli.status"} & sys.modules.keys()))
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout == "[]\n"
+
+
+def test_a_word_that_is_no_command_is_answered_with_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main.main(["nosuch"])
+    assert refused.value.code == exits.USAGE
+    said = capsys.readouterr().err
+    assert all(f"'{job}'" in said for job in main.JOBS)
