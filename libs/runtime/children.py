@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import msgspec
 
@@ -22,6 +22,17 @@ KILL_WAIT_S: Final = 2.0
 
 class StartFailed(RuntimeError):
     """A child did not come up; the message says what is known of the reason."""
+
+
+class Child(Protocol):
+    """What of ``Popen`` is used here."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -45,7 +56,7 @@ def spawn(
     are descriptors to keep open; ``death_signal`` is what the child gets when the calling thread ends: call it from the main one."""
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
     leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(death_signal)), str(uid), str(gid)]
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [*leash, *command],
         env=dict(env),
         cwd=cwd,
@@ -55,9 +66,36 @@ def spawn(
         pass_fds=tuple(inherit),
         process_group=0,
     )
+    adopted(child)
+    return child
 
 
-async def ended(child: subprocess.Popen[bytes], timeout: float) -> bool:
+_ours: dict[int, Child] = {}
+
+
+def adopted(child: Child) -> None:
+    """Somebody will ask this child for its end."""
+    for pid in [pid for pid, known in _ours.items() if known.returncode is not None]:
+        del _ours[pid]
+    _ours[child.pid] = child
+
+
+def reap_orphans() -> None:
+    """Takes note of the end of what nobody will ask for: a subreaper gets what its dead children leave, as a killed server's own."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None:
+            return
+        if (child := _ours.get(found.si_pid)) is not None and child.returncode is None:
+            child.poll()  # it keeps the code for whoever asks
+        else:
+            os.waitpid(found.si_pid, os.WNOHANG)
+
+
+async def ended(child: Child, timeout: float) -> bool:
     """Wait up to ``timeout`` seconds for the child's end and reap it. Polling works under every event loop and system."""
     deadline = time.monotonic() + timeout
     while child.poll() is None:
@@ -67,7 +105,7 @@ async def ended(child: subprocess.Popen[bytes], timeout: float) -> bool:
     return True
 
 
-async def stop(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> bool:
+async def stop(child: Child, steps: Sequence[tuple[signal.Signals, float]]) -> bool:
     """Send each signal in turn and wait its seconds; at last kill the whole group. True if the first step sufficed."""
     for index, (number, patience) in enumerate(steps):
         if child.poll() is None:
@@ -79,7 +117,7 @@ async def stop(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Sign
     return False
 
 
-def kill(child: subprocess.Popen[bytes]) -> None:
+def kill(child: Child) -> None:
     """End the child and what it started in its group, at once."""
     if child.poll() is None:
         with contextlib.suppress(ProcessLookupError):

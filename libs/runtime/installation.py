@@ -15,9 +15,10 @@ from libs.runtime.config import GATEWAY, PROJECT, SERVICES, SettingInvalid, Sett
 from libs.runtime.databases import ensure_databases
 from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
 from libs.runtime.endpoints import Child, Endpoints
+from libs.runtime.forkserver import POSSIBLE, ForkServer
 from libs.runtime.keeper import ForeignBus, Keeper
 from libs.runtime.locks import take_within
-from libs.runtime.program import Program
+from libs.runtime.program import Launch, Program, spawned
 from libs.runtime.roles import Roles
 from libs.runtime.supervisor import Stage, Supervisor
 
@@ -42,6 +43,11 @@ class Installation:
         self._nats = None if settings.nats_url else EmbeddedNats(settings.data / "nats", settings.bus_key_file)
         self._endpoints: Endpoints | None = None
         self._one_role = "not looked at yet"
+        self._forks: ForkServer | None = None
+        if command is service_command and POSSIBLE:
+            loaded = {f"services.{name}": f"services.{name}.service" for name in SERVICES}
+            loaded[f"services.{GATEWAY}"] = f"services.{GATEWAY}.app"
+            self._forks = ForkServer(loaded, {**MEMORY, **os.environ}, PROJECT)
 
     @property
     def postgres_dsn(self) -> str:
@@ -69,10 +75,14 @@ class Installation:
         (self.settings.data / "run").mkdir(mode=0o700, exist_ok=True)
         with await take_within(self.settings.data / LOCK, LOCK_WAIT_S):
             self._require_free_port()
+            if self._forks is not None:
+                self._forks.start()
             try:
                 await Supervisor(self._stages(), self._publish).run(lambda: on_ready(self._known()))
             finally:
                 endpoints.remove(self.settings.data)
+                if self._forks is not None:
+                    self._forks.stop()
 
     def _stages(self) -> list[Stage]:
         servers = [Stage([self._postgres])] if self._postgres else []
@@ -95,7 +105,8 @@ class Installation:
     def _programs(self, name: str, **options: float) -> list[Program]:
         """All replicas of a service: ``pos``, ``pos-2`` …"""
         names = [name, *(f"{name}-{number}" for number in range(2, self.settings.replicas.get(name, 1) + 1))]
-        return [Program(each, self._command(name), partial(self.environ, name), cwd=PROJECT, **options) for each in names]
+        launch: Launch = self._forks.launch if self._forks else spawned
+        return [Program(each, self._command(name), partial(self.environ, name), cwd=PROJECT, launch=launch, **options) for each in names]
 
     def environ(self, name: str) -> Mapping[str, str]:
         """What a process of this installation gets: the supervisor's variables, the settings, the addresses in use, with its own role in

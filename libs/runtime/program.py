@@ -11,15 +11,14 @@ import asyncio
 import os
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from libs.runtime import children
-from libs.runtime.children import StartFailed
+from libs.runtime.children import Child, StartFailed
 
 READY_FD: Final = "THEKE_READY_FD"
 READY_LINE: Final = b"ready\n"
@@ -27,6 +26,18 @@ READY_READ_BYTES: Final = 256
 ADDRESS: Final = re.compile(rb"^(http://\S+)$", re.MULTILINE)
 READY_TIMEOUT_S: Final = 60.0  # a service may first have to catch up with its log
 STOP_PATIENCE_S: Final = 1.2
+
+
+class Launch(Protocol):
+    """Starts ``command`` as a process called ``name``. Raises OSError."""
+
+    def __call__(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, inherit: Sequence[int]
+    ) -> Awaitable[Child]: ...
+
+
+async def spawned(name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, inherit: Sequence[int]) -> Child:
+    return children.spawn(command, env=env, cwd=cwd, inherit=inherit)
 
 
 class Program:
@@ -39,6 +50,7 @@ class Program:
         environ: Callable[[], Mapping[str, str]],
         *,
         cwd: Path,
+        launch: Launch = spawned,
         ready_timeout: float = READY_TIMEOUT_S,
         stop_patience: float = STOP_PATIENCE_S,
     ) -> None:
@@ -46,9 +58,10 @@ class Program:
         self._command = command
         self._environ = environ
         self._cwd = cwd
+        self._launch = launch
         self._ready_timeout = ready_timeout
         self._stop_steps = ((signal.SIGTERM, stop_patience),)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._started_with: Mapping[str, str] = {}
         self._started_at: datetime | None = None
         self.operations = ""
@@ -79,7 +92,8 @@ class Program:
             os.set_blocking(ours, False)
             self._started_with = dict(self._environ())
             try:
-                self._child = children.spawn(
+                self._child = await self._launch(
+                    self.name,
                     self._command,
                     env={**self._started_with, READY_FD: str(theirs)},
                     cwd=self._cwd,
@@ -110,7 +124,7 @@ class Program:
     def tend(self) -> None:
         """Its output goes to the supervisor's; nothing to look after."""
 
-    async def _reported(self, descriptor: int, child: subprocess.Popen[bytes]) -> None:
+    async def _reported(self, descriptor: int, child: Child) -> None:
         deadline = time.monotonic() + self._ready_timeout
         said = b""
         self.operations = ""

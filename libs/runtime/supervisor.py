@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from libs.runtime.children import StartFailed
+from libs.runtime.children import StartFailed, reap_orphans
 from libs.runtime.endpoints import Child
 from libs.runtime.locks import DirectoryInUse
 from libs.runtime.places import PlaceUnreachable
@@ -184,6 +184,7 @@ class Supervisor:
             for unit in self._units:
                 if unit.is_alive():
                     unit.tend()
+            reap_orphans()
 
     async def _stop_all(self) -> None:
         for stage in reversed(self._stages):

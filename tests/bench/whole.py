@@ -149,6 +149,8 @@ def memory(root: int) -> dict[str, float]:
 
 
 def _name(command: list[str]) -> str:
+    if command[0].startswith("theke: "):
+        return command[0].removeprefix("theke: ").strip()
     if "-m" in command:
         return command[command.index("-m") + 1].removeprefix("services.").replace("libs.cli.main", "supervisor")
     return "postgres" if "postgres" in command[0] else Path(command[0]).name

@@ -17,8 +17,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import setproctitle
+
 from libs.domain.clock import SystemClock
 from libs.runtime.config import PROJECT
+from libs.runtime.forkserver import TITLE
 from tests.chaos.check import check
 from tests.chaos.faults import prober
 from tests.chaos.house import House
@@ -26,25 +29,30 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.tills import counter, load
 
 OFFSETS: Final = "CLOCK_OFFSETS"  # a directory: how many seconds which process is ahead
+TAKEN: Final = ".taken"  # a file that says that a process's clock was moved
 LOOK_EVERY_S: Final = 0.05
 SEED: Final = 20_261_125
 TILLS: Final = 6
 CALM_S: Final = 2.0
 JUMPED_S: Final = 3.0
 JUMPS_S: Final = (240, -240, 1500, 2500)  # less than a token's life; backwards less than what a till's clock may be ahead
-WHO: Final = ("services.pos", "services.auth", "services.inventory", "services.gateway", "")  # "": all of them
+WHO: Final = ("pos", "auth", "inventory", "gateway", "")  # "": all of them
 SOLD_AGAIN_WITHIN_S: Final = 5.0
 
 
 def become_movable() -> None:
     """Makes this process's clock one that ``move`` moves; for its whole life."""
-    own, everybody = Path(os.environ[OFFSETS]) / sys.orig_argv[-1], Path(os.environ[OFFSETS]) / "all"
+    offsets = Path(os.environ[OFFSETS])
     real, real_now, clock = time.time, SystemClock.now, time.monotonic
     known = [0.0, 0.0]  # when it was looked up, and what it was
 
     def offset() -> float:
         if clock() - known[0] > LOOK_EVERY_S:
-            known[:] = clock(), _read(own) + _read(everybody)
+            own = setproctitle.getproctitle().removeprefix(TITLE)  # which a process gets when it has been forked
+            mine = _read(offsets / own) if "/" not in own else 0.0
+            if mine:
+                (offsets / f"{own}{TAKEN}").touch()
+            known[:] = clock(), _read(offsets / "all") + mine
         return known[1]
 
     def now(self: SystemClock) -> datetime:
@@ -91,6 +99,7 @@ async def main() -> int:
                     assert waited <= SOLD_AGAIN_WITHIN_S, f"{waited:.1f} s"
                     await asyncio.sleep(JUMPED_S)
                 move(offsets, who, 0)
+                assert not who or (offsets / f"{who}{TAKEN}").exists(), f"the clock of {who} was never moved"
         account = await check(house, ledger)
         print(f"clocks: all {account.events} events accounted for, {account.receipts} receipts, {ledger.repeats} repeats")
         await house.close()

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from libs.runtime import endpoints
+from libs.runtime.bus_key import BusKey
 from libs.runtime.children import is_running
-from libs.runtime.config import PROJECT
+from libs.runtime.config import KEY_FILE, PROJECT
 from libs.runtime.endpoints import Child, Endpoints, NotRunning
+from libs.runtime.keeper import as_user
+from libs.runtime.roles import Roles
 
 START_WITHIN_S: Final = 90.0
 COMMAND_WITHIN_S: Final = 180.0
@@ -59,20 +62,33 @@ class House:
 
     async def open(self) -> None:
         """Start it and wait until it says that it is ready."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("THEKE_")}
-        settings = {"THEKE_DEMO": "1", "THEKE_DATA": str(self.data), "THEKE_PORT": str(self.port), "THEKE_LOG_LEVEL": "info"}
-        settings |= self._settings
         self._opened += 1
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "libs.cli.main", "up"],
-                cwd=PROJECT, env={**own, **settings}, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                cwd=PROJECT, env=self._environ(), stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         deadline = time.monotonic() + START_WITHIN_S
         while READY not in self._log.read_bytes():
             assert self._process.poll() is None, f"theke ended with {self._process.returncode}:\n{self.log_tail()}"
             assert time.monotonic() < deadline, f"theke was not ready within {START_WITHIN_S:g} s:\n{self.log_tail()}"
             await asyncio.sleep(0.05)
+
+    def _environ(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("THEKE_")}
+        settings = {"THEKE_DEMO": "1", "THEKE_DATA": str(self.data), "THEKE_PORT": str(self.port), "THEKE_LOG_LEVEL": "info"}
+        return {**own, **settings, **self._settings}
+
+    def environ_of(self, service: str) -> dict[str, str]:
+        """What a process of this service needs that is started beside the house's own, as on another machine."""
+        known, key = self.known, BusKey.kept_in(self.data / KEY_FILE)
+        return {
+            **self._environ(),
+            "THEKE_POSTGRES_DSN": Roles(known.postgres_dsn).dsn(service),
+            "THEKE_NATS_URL": as_user(known.nats_url, service, key.password(service)),
+            "THEKE_STREAMS_KEPT": "1",
+            "THEKE_OPERATIONS_PORT": "0",
+        }
 
     def change(self, **settings: str) -> None:
         """From the next opening on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,18 +40,14 @@ def forget() -> None:
 
 
 class Process:
-    """A service of the next version beside the one that runs as ``pid``, with the same settings. Not the supervisor's, so whoever starts it
-    ends it."""
+    """A service of the next version, with the settings of this one's. Not a supervisor's, so whoever starts it ends it."""
 
-    def __init__(self, service: str, pid: int, output: Path) -> None:
-        pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
-        environ = {**dict(pair.split("=", 1) for pair in pairs if "=" in pair), "PYTHONPATH": PYTHONPATH}
-        del environ["THEKE_READY_FD"]  # a file of the other one's
+    def __init__(self, service: str, environ: Mapping[str, str], output: Path) -> None:
         self._output = output
         with output.open("wb") as opened:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{service}"],
-                cwd=PROJECT, env=environ, stdout=opened, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                cwd=PROJECT, env={**environ, "PYTHONPATH": PYTHONPATH}, stdout=opened, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self.pid = self._process.pid
 

@@ -64,7 +64,7 @@ async def test_a_version_is_replaced_by_the_next_while_tills_sell(house: House, 
             await asyncio.sleep(EVENING_S)
             next_version.migrate(house.known.postgres_dsn)
             await asyncio.sleep(EVENING_S)  # this version on the next one's database
-            beside = next_version.Process("pos", await house.pid("pos"), house.directory / "next.log")
+            beside = next_version.Process("pos", house.environ_of("pos"), house.directory / "next.log")
             stack.callback(beside.end)
             await until_said(house, beside, UNKNOWN)
             await until_projected_by_the_next(house, beside.pid)
