@@ -32,6 +32,11 @@ def token(value: str) -> str:
     return value
 
 
+def subject_name(name: str) -> str:
+    """A command's or query's name as one token of a subject."""
+    return name.replace(".", "_")
+
+
 def _instance(instance: int) -> str:
     if instance < 0:
         raise ValueError(f"not an instance: {instance}")

@@ -20,8 +20,7 @@ from libs.runtime import endpoints as endpoints_file
 from libs.runtime.asking import Services, connected
 from libs.runtime.children import is_running
 from libs.runtime.config import SERVICES, Settings
-from libs.runtime.endpoints import Endpoints, NotRunning
-from libs.runtime.installation import LOCK
+from libs.runtime.endpoints import LOCK, Endpoints, NotRunning
 from libs.runtime.locks import is_held
 from libs.runtime.service import LEADERS_STATUS
 

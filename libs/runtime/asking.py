@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 import msgspec
@@ -16,11 +16,12 @@ from libs.bus import subjects
 from libs.bus.client import Client
 from libs.bus.connection import Connection, connect
 from libs.domain.principal import Principal, system
-from libs.runtime.log_reading import LogRequest
 from libs.runtime.logs import trace_id
 from libs.runtime.publishing import CloudEvent
-from libs.runtime.service import subject_name
 from libs.runtime.spans import carried
+
+if TYPE_CHECKING:  # the command line need not load the whole log to ask a service for it
+    from libs.runtime.log_reading import LogRequest
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Services:
     ) -> tuple[T, bool]:
         """The answer, and whether query tables are still behind it. ``id``: repeat a command with the same one."""
         reply = await self._client.request(
-            subjects.command(service, subject_name(name)),
+            subjects.command(service, subjects.subject_name(name)),
             _encoder.encode(body),
             instance=principal.instance,
             principal=_encoder.encode(principal),
@@ -77,7 +78,7 @@ class Services:
         self, service: str, name: str, body: Any, answer: type[T], *, principal: Principal, deadline: float = DEADLINE_S, trace: str = ""
     ) -> T:
         reply = await self._client.request(
-            subjects.query(service, subject_name(name)),
+            subjects.query(service, subjects.subject_name(name)),
             _encoder.encode(body),
             instance=principal.instance,
             principal=_encoder.encode(principal),
@@ -92,7 +93,7 @@ class Services:
     ) -> AsyncGenerator[list[T], None]:
         """Items in pieces, pulled as they are consumed. Close it early with ``contextlib.aclosing``."""
         pieces = self._client.stream(
-            subjects.query(service, subject_name(name)),
+            subjects.query(service, subjects.subject_name(name)),
             _encoder.encode(body),
             instance=principal.instance,
             principal=_encoder.encode(principal),

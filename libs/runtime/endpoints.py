@@ -12,6 +12,7 @@ import msgspec
 
 FILE: Final = Path("run") / "endpoints.json"
 TARGETS: Final = Path("run") / "prometheus.json"
+LOCK: Final = Path("run") / "supervisor.lock"
 
 
 class NotRunning(RuntimeError):

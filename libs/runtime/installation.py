@@ -14,7 +14,7 @@ from libs.runtime.bus_key import BusKey
 from libs.runtime.config import GATEWAY, PROJECT, SERVICES, SettingInvalid, Settings
 from libs.runtime.databases import ensure_databases
 from libs.runtime.embedded import EmbeddedNats, EmbeddedPostgres
-from libs.runtime.endpoints import Child, Endpoints
+from libs.runtime.endpoints import LOCK, Child, Endpoints
 from libs.runtime.forkserver import POSSIBLE, ForkServer
 from libs.runtime.keeper import ForeignBus, Keeper
 from libs.runtime.locks import take_within
@@ -22,7 +22,6 @@ from libs.runtime.program import Launch, Program, spawned
 from libs.runtime.roles import Roles
 from libs.runtime.supervisor import Stage, Supervisor
 
-LOCK: Final = "run/supervisor.lock"
 LOCK_WAIT_S: Final = 0.5  # a `theke status` looks at the lock for an instant
 # What a process frees goes back to the system: left to itself, glibc keeps the 19 MiB of every password check.
 MEMORY: Final = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "2"}

@@ -24,7 +24,7 @@ from libs.bus.connection import Connection, connect
 from libs.bus.live import EVERYBODY, REVIEW, SWITCHED, Live
 from libs.bus.relay import Relay
 from libs.bus.server import Request, Server
-from libs.bus.subjects import Call
+from libs.bus.subjects import Call, subject_name
 from libs.contracts.auth.rights import DOWNSTREAM
 from libs.domain.clock import SystemClock
 from libs.domain.decider import CommandType
@@ -94,11 +94,6 @@ class Service(msgspec.Struct, frozen=True):
     queries: Sequence[Query] = ()
     extend: Callable[[Host], Awaitable[None]] | None = None
     doors: Mapping[str, tuple[str, bool]] = msgspec.field(default_factory=dict)
-
-
-def subject_name(name: str) -> str:
-    """A command's or query's name as one token of a subject."""
-    return name.replace(".", "_")
 
 
 class Host:

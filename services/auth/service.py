@@ -7,7 +7,7 @@ from typing import Final
 
 from libs.bus.client import Client
 from libs.bus.server import Handler
-from libs.bus.subjects import Call
+from libs.bus.subjects import Call, subject_name
 from libs.contracts.auth import access
 from libs.contracts.auth.applications import APPLICATIONS as APPLICATIONS_OF_THE_ERP
 from libs.contracts.auth.events import RECORD_EVENTS
@@ -22,7 +22,7 @@ from libs.runtime.records import record_parts
 from libs.runtime.resources import ResourceReads
 from libs.runtime.sealed import Sealed
 from libs.runtime.secrets import Secrets
-from libs.runtime.service import Host, Service, subject_name
+from libs.runtime.service import Host, Service
 from services.auth import access_tokens, api_keys, instances, oauth_doors, operators, sessions, staff
 from services.auth.applications import APPLICATIONS
 from services.auth.attempts import Attempts

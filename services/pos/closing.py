@@ -11,7 +11,7 @@ import structlog
 
 from libs.bus.client import Reply
 from libs.bus.server import Request
-from libs.bus.subjects import Call
+from libs.bus.subjects import Call, subject_name
 from libs.contracts.pos.events import ReceiptIssued
 from libs.contracts.pos.house import CloseDay, CountShift, FinishDay, OpenTable, SettleShift, Shift, XReport, ZReport
 from libs.contracts.pos.permissions import DAY_CLOSE
@@ -24,7 +24,7 @@ from libs.eventstore.codec import UnknownEvent, recorded
 from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
 from libs.runtime.dispatcher import decoded, principal_of
-from libs.runtime.service import Host, subject_name
+from libs.runtime.service import Host
 from services.pos.house import (
     CLOSE_DAY,
     COUNT_SHIFT,

@@ -9,14 +9,14 @@ import msgspec
 
 from libs.bus.client import Reply
 from libs.bus.server import Request
-from libs.bus.subjects import Call
+from libs.bus.subjects import Call, subject_name
 from libs.contracts.pos.house import ChangeSettings, Configure
 from libs.contracts.pos.permissions import SETTINGS
 from libs.domain.decider import Command
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
 from libs.runtime.dispatcher import decoded, principal_of
 from libs.runtime.sealed import Sealed
-from libs.runtime.service import Host, subject_name
+from libs.runtime.service import Host
 from services.pos.house import CHANGE_SETTINGS
 
 PASSWORD_MAX_CHARS: Final = 200

@@ -21,7 +21,7 @@ import structlog
 
 from libs.bus.client import Reply
 from libs.bus.server import Request
-from libs.bus.subjects import Call
+from libs.bus.subjects import Call, subject_name
 from libs.contracts.pos.documents import EndMail, Mail, MailReceipt
 from libs.contracts.pos.house import HouseSettings, MailServer
 from libs.domain.decider import Command
@@ -30,7 +30,7 @@ from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.dispatcher import decoded, principal_of
 from libs.runtime.sealed import Sealed
-from libs.runtime.service import Host, subject_name
+from libs.runtime.service import Host
 from libs.texts.catalogue import Language
 from libs.texts.paper import MAIL_SUBJECT, MAIL_TEXT
 from services.pos.documents import END_MAIL, REQUEST_MAIL, mail_key

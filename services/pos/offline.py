@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from libs.bus.server import Request
-from libs.bus.subjects import Call
+from libs.bus.subjects import Call, subject_name
 from libs.contracts.pos.commands import Order, PayTable, PlaceOrder, Receipt, RefundReceipt, Sell, VoidReceipt
 from libs.contracts.pos.permissions import ORDERS
 from libs.contracts.pos.sync import CLIENT_AHEAD_MAX, CLIENT_BEHIND_MAX, ITEMS_PER_REQUEST_MAX, Refusal, Sync, SyncAnswer, Synced, SyncItem
@@ -22,7 +22,7 @@ from libs.domain.errors import DomainError, FieldError, Kind, invalid, unprocess
 from libs.domain.ids import command_id, key_of
 from libs.domain.principal import Principal
 from libs.runtime.dispatcher import decoded, principal_of
-from libs.runtime.service import Host, subject_name
+from libs.runtime.service import Host
 from services.pos import receipts, tabs, taking_back
 from services.pos.faults import known_as
 from services.pos.tabs import line_keys

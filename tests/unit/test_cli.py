@@ -19,8 +19,7 @@ from libs.cli.endpoints import expected, standing
 from libs.cli.instances import Created
 from libs.runtime import endpoints
 from libs.runtime.config import SERVICES, Settings
-from libs.runtime.endpoints import Child, Endpoints
-from libs.runtime.installation import LOCK
+from libs.runtime.endpoints import LOCK, Child, Endpoints
 from libs.runtime.locks import take
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from libs.bus import accounts, subjects
 from libs.bus.streams import KEEPER, life_of
+from libs.bus.subjects import subject_name
 from libs.contracts.asks import ASKS, ERP, FORGET
 from libs.records.numbered import FORGETS
 from libs.runtime.bus_key import BusKey
 from libs.runtime.erp import REFERRING
 from libs.runtime.installation import SERVICES
 from libs.runtime.keeper import as_user
-from libs.runtime.service import subject_name
 from services.crm.monitor import SOURCES
 
 
