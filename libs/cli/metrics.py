@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from libs.runtime.measures import FAMILIES, Family
 
 # libraries do not know services, so what is measured there is looked up by name
-COUNTED: Final = ("libs.eventstore.measures", "libs.projections.measures", "services.gateway.measures")
+COUNTED: Final = ("libs.eventstore.measures", "libs.projections.measures", "services.auth.webhooks.measures", "services.gateway.measures")
 
 
 class Declared(msgspec.Struct, frozen=True, order=True):

@@ -14,6 +14,7 @@ from libs.domain.clock import SystemClock
 from libs.runtime.asyncapi import CLOUD_EVENT
 from libs.runtime.publishing import CloudEvent
 from services.auth.webhooks.endpoints import Endpoint
+from services.auth.webhooks.measures import ATTEMPTS
 from services.auth.webhooks.places import Attempt, Place, Places
 from services.auth.webhooks.sending import Outcome, Post
 from services.auth.webhooks.signatures import signed
@@ -66,6 +67,16 @@ class Courier:
         self._timer = timer
         self._secret = secret
         self._turns = turns
+        self._failing: dict[tuple[int, str], datetime] = {}  # which endpoints, and since when
+
+    def failing_s(self) -> float:
+        """For how many seconds the endpoint that has failed longest has taken nothing."""
+        since = min(self._failing.values(), default=None)
+        return 0.0 if since is None else max(0.0, (self._timer.now() - since).total_seconds())
+
+    def forget(self, instance: int, key: str) -> None:
+        """Nothing is sent to it any more, at least from here."""
+        self._failing.pop((instance, key), None)
 
     def now(self) -> datetime:
         return self._timer.now()
@@ -82,6 +93,11 @@ class Courier:
                 at=now, service=service, position=event.position, event=event.id, type=event.type, attempt=place.failures + 1,
                 status=outcome.status, outcome=outcome.why, milliseconds=outcome.milliseconds,
             )  # fmt: skip
+            ATTEMPTS.labels(outcome.why).inc()
+            if after.failing_since is None:
+                self.forget(instance, endpoint.key)
+            else:
+                self._failing[instance, endpoint.key] = after.failing_since
             place = await self._places.move(instance, endpoint.key, after, attempt)
             if outcome.taken:
                 return place

@@ -25,6 +25,7 @@ from libs.runtime.publishing import CloudEvent
 from libs.runtime.service import Host
 from services.auth.webhooks.courier import Courier, Stopped
 from services.auth.webhooks.endpoints import END, ENDPOINTS, STREAM, EndEndpoint, Endpoint, folded
+from services.auth.webhooks.measures import FAILING_SECONDS
 from services.auth.webhooks.places import Overtaken, Place, Places
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ class Deliveries:
         self._wake = asyncio.Event()
 
     async def start(self) -> None:
+        FAILING_SECONDS.set_function(self._courier.failing_s)
         for source in self._sources:
             await self._host.connection.listen(subjects.published_of(source), self._published)
         await self._host.connection.listen(subjects.internal_of(self._host.service.name, ENDPOINTS.name), lambda *_: self._wake.set())
@@ -123,10 +125,13 @@ class Deliveries:
                 worker.task = asyncio.get_running_loop().create_task(self._work(instance, worker))
 
     async def _end(self, keys: Iterable[Key]) -> None:
-        tasks = [task for instance, key in keys if (task := self._workers[instance].pop(key).task) is not None]
+        ending = tuple(keys)
+        tasks = [task for instance, key in ending if (task := self._workers[instance].pop(key).task) is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for instance, key in ending:
+            self._courier.forget(instance, key)
 
     async def _stop(self) -> None:
         await self._end([(instance, key) for instance, workers in self._workers.items() for key in workers])

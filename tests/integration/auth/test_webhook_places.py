@@ -16,6 +16,7 @@ from libs.runtime.publishing import CloudEvent
 from libs.runtime.secrets import Secrets
 from services.auth.webhooks.courier import PAUSES_S, Courier, Stopped
 from services.auth.webhooks.endpoints import Endpoint, Start
+from services.auth.webhooks.measures import ATTEMPTS
 from services.auth.webhooks.places import Attempt, Overtaken, Place, Places
 from services.auth.webhooks.sending import Outcome
 from tests.conftest import Databases
@@ -103,10 +104,30 @@ async def test_an_event_is_sent_until_it_is_taken_with_growing_pauses(places: Pl
     ]  # fmt: skip
 
 
+async def test_how_long_an_endpoint_has_failed_is_measured_and_over_when_it_takes(places: Places) -> None:
+    seen: list[float] = []
+
+    def answer(n: int) -> Outcome:
+        seen.append(one.failing_s())
+        return OK if n == 4 else NO
+
+    days, post = Days(), Scripted(answer)
+    one = courier(places, post, days)
+    refused = ATTEMPTS.labels("refused")._value.get()
+    await one.deliver(17, ENDPOINT, await places.begin(17, ENDPOINT), "pos", event(9))
+    assert seen == [0, PAUSES_S[0], sum(PAUSES_S[:2]), sum(PAUSES_S[:3])]
+    assert one.failing_s() == 0
+    assert ATTEMPTS.labels("refused")._value.get() - refused == 3
+
+
 async def test_after_72_hours_of_failures_it_is_over(places: Places) -> None:
     days, post = Days(), Scripted(lambda _: NO)
+    one = courier(places, post, days)
     with pytest.raises(Stopped) as stopped:
-        await courier(places, post, days).deliver(17, ENDPOINT, await places.begin(17, ENDPOINT), "pos", event(9))
+        await one.deliver(17, ENDPOINT, await places.begin(17, ENDPOINT), "pos", event(9))
+    assert one.failing_s() == GIVEN_UP_AFTER_S
+    one.forget(17, ENDPOINT.key)
+    assert one.failing_s() == 0
     assert stopped.value.reason == "failing"
     assert days.at - NOON == timedelta(seconds=GIVEN_UP_AFTER_S)
     assert sum(days.waited) == GIVEN_UP_AFTER_S
