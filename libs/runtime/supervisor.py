@@ -22,6 +22,7 @@ BACKOFF_LONGEST_S: Final = 10.0
 STEADY_S: Final = 30.0  # a life this long makes earlier deaths forgotten
 FIRST_START_TRIES: Final = 3
 POLL_S: Final = 0.05
+COMPARE_EVERY_S: Final = 0.5  # a process's settings with those of now, which takes longer than to ask whether it lives
 TEND_EVERY_S: Final = 5.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_FAILURES: Final = (StartFailed, DirectoryInUse, PlaceUnreachable, OSError)
@@ -145,7 +146,12 @@ class Supervisor:
         failures = 0
         while True:
             since = time.monotonic()
-            while unit.is_alive() and not unit.is_outdated():  # noqa: ASYNC110 - nothing tells of a process's end everywhere
+            compared = since
+            while unit.is_alive():  # nothing tells of a process's end everywhere
+                if time.monotonic() - compared >= COMPARE_EVERY_S:
+                    if unit.is_outdated():
+                        break
+                    compared = time.monotonic()
                 await asyncio.sleep(POLL_S)
             lived_s = time.monotonic() - since
             if lived_s >= STEADY_S:
