@@ -19,6 +19,7 @@ from libs.bus.jetstream import JetStream, log_stream_config
 
 KEEPER: Final = "keeper"
 STREAM: Final = "stream"
+REMOVED: Final = "removed"
 UNKNOWN: Final = "unknown"
 LIFE, LIFE_BEHIND, LIFE_LOST = "theke_life", "theke_life_behind", "theke_life_lost"  # in a stream's metadata
 
@@ -58,6 +59,18 @@ class LifeOf(msgspec.Struct, frozen=True):
 
     instance: int
     life: NewLife
+
+
+class RemovalOf(msgspec.Struct, frozen=True):
+    """What ``qry.keeper.removed`` is asked for, by an operator: an instance that has been removed."""
+
+    instance: int
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """``mirrors``: how many there still were."""
+
+    mirrors: int
 
 
 class _Event(msgspec.Struct, frozen=True):

@@ -221,7 +221,7 @@ async def _delete(arguments: argparse.Namespace, known: Places) -> int:
         _print(arguments, {"id": instance.id, "name": instance.name, "closed": True}, text)
         return exits.DONE
     done: Purged = await purged(known, instance, arguments.exported, arguments.reason)
-    _print(arguments, done, f"{done.name} (i{done.id}) is gone: {done.rows:,} rows and {done.streams} streams were removed.")
+    _print(arguments, done, f"{done.name} (i{done.id}) is gone: {done.rows:,} rows and {done.streams + done.mirrors} streams were removed.")
     return exits.DONE
 
 

@@ -16,6 +16,7 @@ import msgspec
 from libs.bus.connection import connect
 from libs.bus.inbox import Inbox
 from libs.bus.jetstream import JetStream
+from libs.bus.streams import KEEPER, REMOVED, Removal, RemovalOf
 from libs.bus.subjects import log_stream
 from libs.cli.places import Unknown, declared
 from libs.contracts.auth.commands import CloseInstance, Instance, PurgeInstance, ReopenInstance
@@ -27,6 +28,7 @@ from libs.contracts.auth.events import (
     InstanceReopened,
     PurgedLog,
 )
+from libs.domain.errors import DomainError
 from libs.domain.principal import system
 from libs.eventstore.audit import head, snapshot
 from libs.eventstore.codec import recorded
@@ -38,6 +40,7 @@ from libs.runtime.exports import MANIFEST
 from libs.runtime.proof import Places
 from libs.runtime.purging import booked_last, kept_until, remove_rows
 
+KEEPER_WITHIN_S: Final = 15.0
 TYPES: Final = tuple(one.TYPE for one in (InstanceCreated, InstanceClosed, InstanceReopened, InstancePurged))
 
 
@@ -52,13 +55,14 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """``rows`` of both databases."""
+    """``rows`` of both databases; ``mirrors``: streams for downstream systems."""
 
     id: int
     name: str
     logs: tuple[PurgedLog, ...]
     rows: int
     streams: int
+    mirrors: int
 
 
 class NotYet(Exception):
@@ -128,8 +132,9 @@ async def purged(known: Places, instance: Found, export: Path | None = None, rea
             await log.purge_instance(instance.id)
     rows = await remove_rows(known.log_dsn, instance.id)
     streams = await _streams_removed(known, instance.id)
+    mirrors = await _mirrors_removed(known, instance.id)
     rows += await remove_rows(known.read_dsn, instance.id)
-    return Purged(instance.id, instance.name, logs, rows, streams)
+    return Purged(instance.id, instance.name, logs, rows, streams, mirrors)
 
 
 def _require_there(instance: Found) -> None:
@@ -178,6 +183,21 @@ async def _streams_removed(known: Places, instance: int) -> int:
         return removed
     finally:
         await inbox.close()
+        await connection.close()
+
+
+async def _mirrors_removed(known: Places, instance: int) -> int:
+    """By the keeper, which alone knows the instance's account. Where no keeper is there are no mirrors."""
+    connection, services = await connected(known.nats_url, "purge")
+    try:
+        asker = system(INSTALLATION, "operator")
+        done = await services.query(KEEPER, REMOVED, RemovalOf(instance), Removal, principal=asker, deadline=KEEPER_WITHIN_S)
+        return done.mirrors
+    except DomainError as refusal:
+        if refusal.reason == "no_responders":
+            return 0
+        raise
+    finally:
         await connection.close()
 
 

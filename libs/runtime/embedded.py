@@ -324,6 +324,11 @@ class EmbeddedNats(EmbeddedServer):
     def _url(self, user: str, password: str) -> str:
         return f"nats://{user}:{password}@{LOOPBACK}:{self.port}"
 
+    def admitted(self) -> Sequence[int]:
+        """The instances that have accounts, as was said last."""
+        known: list[int] = json.loads(self._instances_file.read_text()) if self._instances_file.exists() else []
+        return known
+
     async def admit(self, instances: Sequence[int]) -> None:
         """Let there be accounts for these instances, now and after every start. Without a server it is for the next start."""
         _write_private(self._instances_file, json.dumps(sorted(instances)))
@@ -340,8 +345,7 @@ class EmbeddedNats(EmbeddedServer):
         return self.place.data / "instances.json"
 
     def _write_accounts(self) -> None:
-        known = json.loads(self._instances_file.read_text()) if self._instances_file.exists() else []
-        _write_private(self.place.data / ACCOUNTS_FILE, accounts.instance_accounts(self._quoted_password, known))
+        _write_private(self.place.data / ACCOUNTS_FILE, accounts.instance_accounts(self._quoted_password, self.admitted()))
 
     def _quoted_password(self, user: str) -> str:
         return json.dumps(self._password if user == accounts.OPERATOR else self._key.password(user))

@@ -25,12 +25,12 @@ from libs.bus.connection import Connection, connect
 from libs.bus.inbox import Inbox
 from libs.bus.jetstream import JetStream
 from libs.bus.server import Request, Server
-from libs.bus.streams import KEEPER, STREAM, LifeOf, LogOf, OwnStreams, life_of
+from libs.bus.streams import KEEPER, REMOVED, STREAM, LifeOf, LogOf, OwnStreams, Removal, RemovalOf, life_of
 from libs.bus.subjects import Call
 from libs.contracts.asks import ASKS
 from libs.contracts.auth.commands import Instance, NoBody
 from libs.contracts.auth.events import INSTALLATION, InstanceCreated
-from libs.domain.errors import DomainError, not_found, unavailable
+from libs.domain.errors import DomainError, conflict, not_found, unavailable
 from libs.domain.ids import instance_token
 from libs.domain.principal import system
 from libs.runtime import logs
@@ -65,6 +65,10 @@ class Bus(Protocol):
 
     def url_of(self, user: str) -> str: ...
 
+    def admitted(self) -> Sequence[int]:
+        """The instances that the server was last told of, as far as that is known here."""
+        ...
+
     async def admit(self, instances: Sequence[int]) -> None:
         """Let the server have accounts for these instances; again if it did not take notice the first time."""
         ...
@@ -79,6 +83,9 @@ class ForeignBus:
 
     def url_of(self, user: str) -> str:
         return as_user(self.url, user, self._key.password(user))
+
+    def admitted(self) -> Sequence[int]:
+        return ()
 
     async def admit(self, _: Sequence[int]) -> None:
         """That is for whoever runs the server."""
@@ -100,6 +107,7 @@ class Keeper:
         self._replicas = replicas
         self._instances: frozenset[int] = frozenset()  # that have an account
         self._known: frozenset[int] = frozenset()  # when they were listed last
+        self._removed: frozenset[int] = frozenset()  # neither name nor id is given again
         self._declared: set[tuple[str, int]] = set()
         self.mirrored: frozenset[int] = frozenset()
         self._era = 0
@@ -137,11 +145,13 @@ class Keeper:
         await client.open()
         await inbox.open()
         self._services, self._streams = Services(client), OwnStreams(JetStream(connection, inbox), self._replicas)
+        self._instances |= frozenset(self._bus.admitted())
         self._forget()
         connection.when_lost(self._forget)
         created = subjects.published(AUTH, INSTALLATION, *InstanceCreated.TYPE.split("."))
         await connection.listen(created, lambda *_: self._wake.set())
         server.register(Call.QUERY, STREAM, self._stream)
+        server.register(Call.QUERY, REMOVED, self._removal)
         for service in ASKS:
             server.register(Call.QUERY, life_of(service), partial(self._life, service))
         await server.start()
@@ -204,6 +214,31 @@ class Keeper:
             self._wake.set()
         return b""
 
+    async def _removal(self, request: Request) -> bytes:
+        """Removes the mirrors of an instance that was removed, then its account. Asked again, it finds nothing. Raises ``instance_open``
+        for one that is still there."""
+        instance = msgspec.msgpack.decode(request.body, type=RemovalOf).instance
+        if instance == INSTALLATION or instance in await self._listed():
+            raise conflict("instance_open", id=instance_token(instance))
+        self._removed |= {instance}
+        if instance not in self._instances:  # what there was before may have been left lying
+            await self._bus.admit(sorted(self._instances | {instance}))
+        mirrors = await self._unmirrored(instance)
+        self._instances -= {instance}
+        await self._bus.admit(sorted(self._instances))
+        return msgspec.msgpack.encode(Removal(mirrors))
+
+    async def _unmirrored(self, instance: int) -> int:
+        """How many mirrors of an instance there were. An account that is merely dropped leaves them on the server's disk, as it must: an
+        instance that is not listed for a moment, since a table is made anew, has not been removed."""
+        async with self._within(instance) as jetstream:
+            there = [service for service in ASKS if await jetstream.info(accounts.mirror_of(service)) is not None]
+            for service in there:
+                await jetstream.delete(accounts.mirror_of(service))
+        self.mirrored -= {instance}
+        log.info("downstream_removed", instance=instance, mirrors=len(there))
+        return len(there)
+
     @asynccontextmanager
     async def _within(self, instance: int) -> AsyncIterator[JetStream]:
         """JetStream of an instance's account."""
@@ -228,7 +263,7 @@ class Keeper:
     async def look(self) -> None:
         """Makes what is missing. Raises DomainError if it cannot."""
         era = self._era
-        instances = await self.wanted()
+        instances = await self.wanted() - self._removed
         if instances != self._instances:
             await self._bus.admit(sorted(instances))
             self._instances = instances

@@ -20,6 +20,7 @@ import pytest
 
 from libs.blobs.store import Blobs, File
 from libs.bus import limits
+from libs.bus.streams import KEEPER, REMOVED, Removal, RemovalOf
 from libs.bus.subjects import log_stream
 from libs.cli.instances import create, exported
 from libs.cli.main import main
@@ -28,6 +29,7 @@ from libs.cli.removing import NotYet, closed, found, purged, reopened
 from libs.cli.verify import verify
 from libs.contracts.pos.records import TABLE
 from libs.domain.errors import DomainError
+from libs.domain.principal import system
 from libs.runtime.config import SERVICES
 from libs.runtime.export_proof import NoExport, manifest_of, proved
 from libs.runtime.exports import ExportFailed
@@ -235,6 +237,11 @@ async def everything_of(theke: Theke, instance: int) -> dict[str, list[Any]]:
     return rows
 
 
+def mirrors_on_disk(theke: Theke, instance: int) -> set[str]:
+    assert theke.nats is not None
+    return {path.name for path in (theke.nats.place.data / "jetstream" / "jetstream" / f"I{instance}" / "streams").glob("*")}
+
+
 async def test_an_instance_that_is_removed_leaves_nothing_behind_and_its_neighbour_as_it_was(
     theke: Theke, places: Places, inn: Inn, sold: Inn, tmp_path: Path
 ) -> None:
@@ -250,6 +257,12 @@ async def test_an_instance_that_is_removed_leaves_nothing_behind_and_its_neighbo
     early = tmp_path / "early"
     await exported(places, inn.instance, inn.name, early)
     await till.sell(item(inn.menu["Pils"]))
+    assert theke.keeper is not None
+    await theke.keeper.mirror(inn.instance)
+    await theke.keeper.mirror(sold.instance)
+    assert mirrors_on_disk(theke, inn.instance) == {f"EVT_{service}" for service in SERVICES}
+    with pytest.raises(DomainError, match="instance_open"):
+        await theke.services.query(KEEPER, REMOVED, RemovalOf(inn.instance), Removal, principal=system(0, "operator"))
     await closed(places, one)
     one = await found(places, inn.name)
     with pytest.raises(NotYet, match=rf"has to be kept until {datetime.now(UTC).year + 11}-01-01"):
@@ -263,8 +276,11 @@ async def test_an_instance_that_is_removed_leaves_nothing_behind_and_its_neighbo
     neighbour = await everything_of(theke, sold.instance)
     done = await purged(places, one, late, "moved to another cell")
     assert done.rows > 50
-    assert done.streams == 5 - sum(log.head == 0 for log in done.logs)
+    assert done.streams == len(SERVICES)
+    assert done.mirrors == len(SERVICES)
     await asyncio.sleep(3 * limits.RELAY_SWEEP_EVERY_S)
+    assert mirrors_on_disk(theke, inn.instance) == set(), "what downstream systems were given of it is gone too"
+    assert mirrors_on_disk(theke, sold.instance) == {f"EVT_{service}" for service in SERVICES}
     assert {table: rows for table, rows in (await everything_of(theke, inn.instance)).items() if rows} == {}
     assert await everything_of(theke, sold.instance) == neighbour
     assert {(log.service, log.head, log.digest) for log in done.logs} == {
@@ -278,7 +294,8 @@ async def test_an_instance_that_is_removed_leaves_nothing_behind_and_its_neighbo
         await create(theke.services, inn.name)
     again = await found(places, inn.name)
     assert again.purged
-    assert (await purged(places, again)).rows == 0, "repeated, there is nothing left to do"
+    repeated = await purged(places, again)
+    assert (repeated.rows, repeated.streams, repeated.mirrors) == (0, 0, 0), "repeated, there is nothing left to do"
     with pytest.raises(NotYet, match="was removed"):
         await reopened(places, again)
     assert (await verify(places, SERVICES, sold.instance)).holds
