@@ -35,7 +35,8 @@ from libs.runtime.children import Child
 from libs.runtime.leash import PARENT_IS_GONE, PR_SET_PDEATHSIG
 
 PR_SET_CHILD_SUBREAPER: Final = 36
-ANSWER_WITHIN_S: Final = 20.0  # the first answer waits until everything is loaded
+LOADED_WITHIN_S: Final = 20.0  # the first answer waits until everything is loaded
+FORKED_WITHIN_S: Final = 2.0
 REQUEST_MAX_BYTES: Final = 128 * 1024
 ANSWER_MAX_BYTES: Final = 64
 DESCRIPTORS_MAX: Final = 8
@@ -67,6 +68,7 @@ class ForkServer:
         self._cwd = cwd
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._loaded = False
         self._turn = asyncio.Lock()
 
     @property
@@ -82,18 +84,22 @@ class ForkServer:
             numbers = (str(theirs.fileno()), str(os.getpid()))
             command = (sys.executable, "-m", "libs.runtime.forkserver", *numbers, *self._modules.values())
             self._server = children.spawn(command, env=self._env, cwd=self._cwd, inherit=[theirs.fileno()])
-        self._socket = ours
+        self._socket, self._loaded = ours, False
 
     def stop(self) -> None:
-        """What it forked goes on."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        """What it forked goes on, but for what nobody waited for any more."""
         if self._server is not None:
             children.kill(self._server)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._server.wait(children.KILL_WAIT_S)
             self._server = None
+        if self._socket is not None:
+            with self._socket as ours, contextlib.suppress(OSError):
+                ours.shutdown(socket.SHUT_RD)  # who has not announced itself yet cannot any more, and ends
+                while late := ours.recv(ANSWER_MAX_BYTES):
+                    if late != STALE:
+                        children.kill(Adopted(int(late)))
+            self._socket = None
 
     async def launch(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, inherit: Sequence[int]) -> Child:
         """``command`` as a process called ``name``. Raises OSError."""
@@ -118,6 +124,7 @@ class ForkServer:
                 for _ in range(2):
                     answer = await self._asked(request)
                     if answer not in (b"", STALE):
+                        self._loaded = True
                         return Adopted(int(answer))
                     self.stop()  # it died, or what it loaded is not what is there now
             except (OSError, TimeoutError, ValueError) as failure:
@@ -136,7 +143,7 @@ class ForkServer:
             socket.send_fds(self._socket, [message], request.inherit)
         except (BrokenPipeError, ConnectionResetError):
             return b""
-        async with asyncio.timeout(ANSWER_WITHIN_S):
+        async with asyncio.timeout(FORKED_WITHIN_S if self._loaded else LOADED_WITHIN_S):
             try:
                 return await asyncio.get_running_loop().sock_recv(self._socket, ANSWER_MAX_BYTES)
             except ConnectionResetError:

@@ -67,6 +67,16 @@ async def kill_one(house: House, dice: random.Random, _: Wire) -> str:
     return f"kill {name}"
 
 
+async def kill_fork_server(house: House, dice: random.Random, wire: Wire) -> str:
+    """It dies, or hangs, and then something has to be started."""
+    pid = house.fork_server()
+    if pid is None:
+        return "no fork server to kill"
+    fault = dice.choice(("kill", "freeze"))
+    house.signal(pid, signal.SIGKILL if fault == "kill" else signal.SIGSTOP)
+    return f"{fault} the fork server, {await kill_one(house, dice, wire)}"
+
+
 async def freeze_one(house: House, dice: random.Random, _: Wire) -> str:
     name = dice.choice(FREEZABLE)
     await frozen(house, name, dice.uniform(*FROZEN_S))
@@ -173,6 +183,7 @@ async def restart(house: House, _: random.Random, __: Wire) -> str:
 
 FAULTS: Final[dict[Fault, int]] = {
     kill_one: 10,
+    kill_fork_server: 2,
     freeze_one: 5,
     two_at_once: 4,
     end_sessions: 3,

@@ -22,6 +22,7 @@ from libs.runtime.bus_key import BusKey
 from libs.runtime.children import is_running
 from libs.runtime.config import KEY_FILE, PROJECT
 from libs.runtime.endpoints import Child, Endpoints, NotRunning
+from libs.runtime.forkserver import TITLE
 from libs.runtime.keeper import as_user
 from libs.runtime.roles import Roles
 
@@ -198,6 +199,13 @@ class House:
             shutil.copytree(copy, self._streams)
         return before
 
+    def fork_server(self) -> int | None:
+        """The process that the services are forked from, if one lives."""
+        supervisor = self.known.supervisor_pid
+        return next(
+            (pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == supervisor and _is_fork_server(pid)), None
+        )
+
     def backends(self) -> list[int]:
         """Processes of Postgres besides the postmaster."""
         postmaster = self._child("postgres").pid
@@ -250,6 +258,13 @@ def theke(house: House, *command: str) -> str:
         capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=True,
     )  # fmt: skip
     return ran.stdout
+
+
+def _is_fork_server(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"{TITLE}fork server".encode())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _parent(pid: int) -> int | None:

@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from libs.runtime import children, forkserver
@@ -130,6 +132,45 @@ async def test_a_dead_fork_server_is_replaced_and_takes_nothing_with_it(forks: F
     assert isinstance(second._child, Adopted)
     assert first.is_alive()
     await asyncio.gather(first.stop(), second.stop())
+
+
+async def test_a_fork_server_that_hangs_is_not_waited_for(forks: ForkServer, place: Path) -> None:
+    first = program(forks, place)
+    await first.start()
+    hanging = forks.pid
+    assert hanging is not None
+    os.kill(hanging, signal.SIGSTOP)
+    second = program(forks, place, PYTHONPATH=str(place))
+    since = time.monotonic()
+    await second.start()
+    assert time.monotonic() - since < forkserver.FORKED_WITHIN_S + 3
+    assert isinstance(second._child, subprocess.Popen), "started, not forked"
+    assert not is_running(hanging)
+    third = program(forks, place)
+    await third.start()
+    assert isinstance(third._child, Adopted), "by another one"
+    await asyncio.gather(first.stop(), second.stop(), third.stop())
+
+
+async def test_a_fork_that_comes_too_late_is_ended(forks: ForkServer, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or there would be a process that nobody knows."""
+    asked = ForkServer._asked
+
+    async def too_late(self: ForkServer, request: forkserver.Request) -> bytes:
+        monkeypatch.setattr(ForkServer, "_asked", asked)
+        assert self._socket is not None
+        socket.send_fds(self._socket, [msgspec.msgpack.encode(request)], request.inherit)
+        while not (place / "said").exists():  # noqa: ASYNC110 - so it has announced itself
+            await asyncio.sleep(0.01)
+        raise TimeoutError
+
+    monkeypatch.setattr(ForkServer, "_asked", too_late)
+    child = await forks.launch("till", (sys.executable, "-m", "till"), env={"PYTHONPATH": str(place)}, cwd=place, inherit=[])
+    assert isinstance(child, subprocess.Popen)
+    late = json.loads((place / "said").read_text() or "{}").get("pid", child.pid)
+    if late != child.pid:
+        await gone(late)
+    children.kill(child)
 
 
 async def test_without_a_fork_server_programs_start_all_the_same(place: Path) -> None:
