@@ -21,7 +21,7 @@ from tests.chaos.ledger import Gone, Ledger, Promise
 
 STAFF: Final = ("admin", "kim", "toni")
 ATTEMPT_WITHIN_S: Final = 12.0  # a little more than the gateway's own deadline
-ANSWER_WITHIN_S: Final = 90.0  # all attempts of one request together
+ANSWER_WITHIN_S: Final = 240.0  # all attempts of one request together: NATS may be away for over a minute, and then something else
 RENEW_EVERY_S: Final = 1200.0  # a third of a token's life
 PAUSE_S: Final = 0.05
 HASTE: Final = 0.05  # share of attempts that are broken off at once
