@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from socket import getaddrinfo
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import aiohttp
 import msgspec
@@ -25,10 +25,13 @@ IDLE_S: Final = 20.0
 AGENT: Final = "Theke-Webhooks"
 
 
+Why = Literal["taken", "gone", "refused", "timeout", "unreachable", "tls", "name_unknown", "address_not_allowed"]
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """``status`` 0: there was no answer. ``why``: as a ``Delivery`` says it."""
 
-    why: str
+    why: Why
     status: int = 0
     milliseconds: int = 0
 
@@ -72,7 +75,7 @@ class HttpPost:
         why, status = await self._send(url, headers, body)
         return Outcome(why, status, round((time.monotonic() - began) * 1000))
 
-    async def _send(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
+    async def _send(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[Why, int]:
         try:
             async with self._session.post(URL(url), data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
