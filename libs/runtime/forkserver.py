@@ -77,7 +77,10 @@ class ForkServer:
 
     def start(self) -> None:
         """At once; it loads the programs while other things start. Call it from the main thread."""
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        if not _prctl(PR_SET_CHILD_SUBREAPER, 1):  # what was forked would become somebody else's child
+            log.warning("forkserver.impossible", reason="this system has no subreapers")
+            self._modules = {}
+            return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             ours.setblocking(False)
@@ -174,8 +177,9 @@ class Adopted:
             os.kill(self.pid, number)
 
 
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+def _prctl(option: int, value: int) -> bool:
+    """Whether the kernel did it."""
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
 
 
 # The other side: ``python -m libs.runtime.forkserver SOCKET SUPERVISOR MODULE …``

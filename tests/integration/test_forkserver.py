@@ -183,6 +183,18 @@ async def test_without_a_fork_server_programs_start_all_the_same(place: Path) ->
     server.stop()
 
 
+async def test_where_there_are_no_subreapers_nothing_is_forked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forkserver, "_prctl", lambda *_: False)
+    server = ForkServer({"till": "till_loaded"}, {**os.environ, "PYTHONPATH": f"{PROJECT}:{place}"}, place)
+    server.start()
+    assert server.pid is None
+    till = program(server, place, PYTHONPATH=str(place))
+    await till.start()
+    assert isinstance(till._child, subprocess.Popen)
+    await till.stop()
+    server.stop()
+
+
 async def test_a_fork_nobody_waits_for_any_more_is_ended(forks: ForkServer, place: Path) -> None:
     """Ctrl-C in the middle of a start."""
     starting = asyncio.create_task(forks.launch("till", (sys.executable, "-m", "till"), env={}, cwd=place, inherit=[]))
