@@ -221,7 +221,10 @@ async def _delete(arguments: argparse.Namespace, known: Places) -> int:
         _print(arguments, {"id": instance.id, "name": instance.name, "closed": True}, text)
         return exits.DONE
     done: Purged = await purged(known, instance, arguments.exported, arguments.reason)
-    _print(arguments, done, f"{done.name} (i{done.id}) is gone: {done.rows:,} rows and {done.streams + done.mirrors} streams were removed.")
+    text = f"{done.name} (i{done.id}) is gone: {done.rows:,} rows and {done.streams + (done.mirrors or 0)} streams were removed."
+    if done.mirrors is None:
+        text += " No keeper answers: if downstream systems have mirrors of it, start the keeper and say this again."
+    _print(arguments, done, text)
     return exits.DONE
 
 

@@ -55,14 +55,14 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """``rows`` of both databases; ``mirrors``: streams for downstream systems."""
+    """``rows`` of both databases; ``mirrors``: streams for downstream systems, None if no keeper answered who would know of them."""
 
     id: int
     name: str
     logs: tuple[PurgedLog, ...]
     rows: int
     streams: int
-    mirrors: int
+    mirrors: int | None
 
 
 class NotYet(Exception):
@@ -186,8 +186,9 @@ async def _streams_removed(known: Places, instance: int) -> int:
         await connection.close()
 
 
-async def _mirrors_removed(known: Places, instance: int) -> int:
-    """By the keeper, which alone knows the instance's account. Where no keeper is there are no mirrors."""
+async def _mirrors_removed(known: Places, instance: int) -> int | None:
+    """By the keeper, which alone knows the instance's account. None without one: servers of one's own need none as long as nobody is
+    downstream of them."""
     connection, services = await connected(known.nats_url, "purge")
     try:
         asker = system(INSTALLATION, "operator")
@@ -195,7 +196,7 @@ async def _mirrors_removed(known: Places, instance: int) -> int:
         return done.mirrors
     except DomainError as refusal:
         if refusal.reason == "no_responders":
-            return 0
+            return None
         raise
     finally:
         await connection.close()

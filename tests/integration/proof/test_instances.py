@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import nats
 import pytest
 
@@ -22,6 +23,7 @@ from libs.blobs.store import Blobs, File
 from libs.bus import limits
 from libs.bus.streams import KEEPER, REMOVED, Removal, RemovalOf
 from libs.bus.subjects import log_stream
+from libs.cli import removing
 from libs.cli.instances import create, exported
 from libs.cli.main import main
 from libs.cli.places import Unknown
@@ -302,6 +304,11 @@ async def test_an_instance_that_is_removed_leaves_nothing_behind_and_its_neighbo
     assert (await verify(places, ["auth"], 0)).holds
     neighbours = await sold.till()
     await neighbours.sell(item(sold.menu["Pils"]))
+
+
+async def test_without_a_keeper_nobody_says_that_mirrors_are_gone(places: Places, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removing, "KEEPER_WITHIN_S", 0.5)
+    assert await removing._mirrors_removed(msgspec.structs.replace(places, nats_url=nats_url), 17) is None
 
 
 def test_what_was_booked_is_kept_for_ten_full_years() -> None:
