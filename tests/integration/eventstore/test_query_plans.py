@@ -3,6 +3,7 @@ that is never scanned sequentially cannot have had a bad plan."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -83,3 +84,21 @@ async def test_hot_statements_planned_on_empty_tables_never_scan(place: Place, s
     after, fetched_after = await scans(connection, place.schema)
     assert {name: after[name] - before[name] for name in TABLES} == dict.fromkeys(TABLES, 0)
     assert fetched_after - fetched_before < 3 * SHOWN, "an index that finds too much is as bad as none"
+
+
+async def test_a_large_batch_costs_as_much_per_command_as_a_small_one(place: Place, statements: Any) -> None:
+    """Once numbers were looked for among all others of the batch: eight times as many took forty times as long."""
+    _, prepared = statements
+
+    async def fastest(count: int) -> float:
+        times = []
+        for _ in range(4):
+            batch = arrays([f"box-{uuid4()}" for _ in range(count)], [uuid4() for _ in range(count)], [0] * count)
+            begins = time.perf_counter()
+            outcomes = await prepared["append_batch"].fetch(*batch)
+            times.append(time.perf_counter() - begins)
+            assert [len(row["numbers"]) for row in outcomes] == [1] * count
+        return min(times)
+
+    large, small = await fastest(2048), await fastest(256)
+    assert large < 15 * small, f"{large:.3f} s against {small:.3f} s"
