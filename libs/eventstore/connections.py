@@ -10,28 +10,42 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
 from libs.eventstore.arrays import know_arrays_by_type
+
+IDLE_MAX_S: Final = 30.0
 
 know_arrays_by_type()
 
 
 class Connections:
     """``async with connections.lend() as connection:``. At most ``most`` are open; they are made when they are needed, and one that was
-    lost is made anew. Raises what ``asyncpg.connect`` raises, and TimeoutError if none is free within ``timeout`` seconds.
+    lost is made anew. One that nobody wanted for ``idle`` seconds is ended, unless it is the only one: at the server each is a process
+    with its own memory. Raises what ``asyncpg.connect`` raises, and TimeoutError if none is free within ``timeout`` seconds.
 
     ``begun`` is told of every connection made. Nobody may leave a session's settings behind; who leaves a transaction open loses it."""
 
-    def __init__(self, dsn: str, *, most: int, timeout: float, begun: Callable[[], None] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        most: int,
+        timeout: float,
+        idle: float = IDLE_MAX_S,
+        begun: Callable[[], None] | None = None,
+        **settings: Any,
+    ) -> None:
         self._dsn = dsn
         self._most = most
         self._timeout = timeout
+        self._idle_max = idle
         self._begun = begun
         self._settings = settings
-        self._idle: list[asyncpg.Connection] = []
+        self._idle: list[tuple[asyncpg.Connection, float]] = []  # each with the time since when it is, longest first
+        self._sweep: asyncio.TimerHandle | None = None
         self._lent: set[asyncpg.Connection] = set()
         self._making = 0
         self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
@@ -51,7 +65,10 @@ class Connections:
     def close(self) -> None:
         """Ends all of them at once, also those that are lent."""
         self._closed = True
-        for connection in (*self._idle, *self._lent):
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for connection in (*(idle for idle, _ in self._idle), *self._lent):
             connection.terminate()
         self._idle.clear()
         while self._waiting:
@@ -62,7 +79,7 @@ class Connections:
 
     async def _take(self) -> asyncpg.Connection:
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.pop()
             if not connection.is_closed():
                 self._lent.add(connection)
                 return connection
@@ -117,7 +134,21 @@ class Connections:
             self._make_room()
         elif not self._wake(connection):
             self._lent.discard(connection)
-            self._idle.append(connection)
+            self._rest(connection)
+
+    def _rest(self, connection: asyncpg.Connection) -> None:
+        loop = asyncio.get_running_loop()
+        self._idle.append((connection, loop.time()))
+        if self._sweep is None and len(self._idle) > 1:
+            self._sweep = loop.call_later(self._idle_max, self._end_idle)
+
+    def _end_idle(self) -> None:
+        """Those at the bottom, since the last one given back is lent first. Looks again only while there is more than one."""
+        loop, self._sweep = asyncio.get_running_loop(), None
+        while len(self._idle) > 1 and (left := self._idle[0][1] + self._idle_max - loop.time()) <= 0:
+            self._idle.pop(0)[0].terminate()
+        if len(self._idle) > 1:
+            self._sweep = loop.call_later(left, self._end_idle)
 
     def _make_room(self) -> None:
         """There is one less: who waits longest may make one."""

@@ -107,6 +107,27 @@ async def test_lost_ones_are_made_anew(connections: Connections, postgres_dsn: s
     assert before.isdisjoint(after)
 
 
+async def test_what_nobody_wants_for_long_is_ended_but_for_one(postgres_dsn: str) -> None:
+    connections = Connections(postgres_dsn, most=3, timeout=5.0, idle=0.2, server_settings={"application_name": "resting"})
+    other = await asyncpg.connect(postgres_dsn)
+
+    async def open_now() -> set[int]:
+        rows = await other.fetch("select pid from pg_stat_activity where application_name = 'resting'")
+        return {row["pid"] for row in rows}
+
+    async with connections.lend(), connections.lend(), connections.lend():
+        assert len(await open_now()) == 3
+    async with asyncio.timeout(5):
+        while len(await open_now()) > 1:
+            assert (await connections.fetch("select 1"))[0][0] == 1  # the one that is wanted stays
+    assert (await connections.fetch("select pg_backend_pid()"))[0][0] in await open_now()
+    assert connections._sweep is None
+    async with connections.lend(), connections.lend():  # as many as before, when they are wanted again
+        assert len(await open_now()) == 2
+    await other.close()
+    connections.close()
+
+
 async def test_a_server_that_is_away_makes_nobody_wait(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connections = Connections(postgres_dsn, most=1, timeout=5.0)
     connect = asyncpg.connect
