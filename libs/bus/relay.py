@@ -17,9 +17,9 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -44,19 +44,26 @@ class Rendered(msgspec.Struct, frozen=True, gc=False):
 
     position: int
     subject: str
-    message_id: str
+    message_id: UUID
     payload: bytes
 
 
-class LogSource(Protocol):
+Row = TypeVar("Row")
+
+
+class LogSource(Protocol[Row]):
     """The logs of one service."""
 
     async def heads(self) -> Mapping[int, int]:
         """The last position of every instance's log (0 for an empty one)."""
         ...
 
-    async def read(self, instance: int, after: int, limit: int) -> Sequence[Rendered]:
+    async def read(self, instance: int, after: int, limit: int) -> Sequence[Row]:
         """At most ``limit`` rows behind ``after``, in order."""
+        ...
+
+    def render(self, rows: Sequence[Row]) -> Sequence[Rendered]:
+        """Each row as it is published. Takes the processor for as long as it takes."""
         ...
 
 
@@ -169,7 +176,7 @@ class Relay:
         self,
         connection: Connection,
         service: str,
-        source: LogSource,
+        source: LogSource[Any],
         *,
         guard: Guard | None = None,
         replicas: int = 1,
@@ -303,8 +310,7 @@ class Relay:
         except _Halt as halt:
             self._enter(copy, halt.state, **halt.found)
             copy.known = False
-        except Exception as raised:
-            problem = raised.exceptions[0] if isinstance(raised, ExceptionGroup) else raised
+        except Exception as problem:
             copy.known = False
             self._enter(copy, State.FAILING, error=str(problem) or repr(problem))
         finally:
@@ -337,28 +343,43 @@ class Relay:
             await self._look_again(copy)
 
     async def _publish_rows(self, copy: _Copy) -> bool:
-        """Window after window, each while the next rows are read; False if one did not go through."""
-        rows = await self._rows(copy, copy.position, limits.RELAY_WINDOW_ROWS)
-        while rows:
-            self._check_order(copy, rows)
-            window = _cut(rows)
-            more = len(rows) == limits.RELAY_WINDOW_ROWS or len(window) < len(rows)
-            async with asyncio.TaskGroup() as both:
-                sent = both.create_task(self._publish(copy, window))
-                reading = both.create_task(self._rows(copy, window[-1].position, limits.RELAY_WINDOW_ROWS)) if more else None
-            if not sent.result():
-                return False
+        """Window after window: while one is under way, the next is rendered and the one behind it read. False if one did not go through."""
+        try:
+            async with asyncio.TaskGroup() as under_way:
+                went = await self._windows(copy, under_way)
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        if went:
             self._enter(copy, State.COPYING)
-            rows = reading.result() if reading is not None else ()
-        self._enter(copy, State.COPYING)
-        return True
+        return went
 
-    async def _rows(self, copy: _Copy, after: int, limit: int) -> Sequence[Rendered]:
+    async def _windows(self, copy: _Copy, under_way: asyncio.TaskGroup) -> bool:
+        after, sending = copy.position, None
+        reading = under_way.create_task(self._read(copy, after, limits.RELAY_WINDOW_ROWS))
+        while rows := await reading:
+            first, after, more = after + 1, after + len(rows), len(rows) == limits.RELAY_WINDOW_ROWS
+            if more:
+                reading = under_way.create_task(self._read(copy, after, limits.RELAY_WINDOW_ROWS))
+                await asyncio.sleep(0)  # so that it has asked before this process is busy
+            rendered = self._source.render(rows)
+            self._check_order(copy, first, rendered)
+            for window in _cut(rendered):
+                if sending is not None:
+                    if not await sending:
+                        reading.cancel()
+                        return False
+                    self._enter(copy, State.COPYING)
+                sending = under_way.create_task(self._publish(copy, window))
+            if not more:
+                break
+        return sending is None or await sending
+
+    async def _read(self, copy: _Copy, after: int, limit: int) -> Sequence[Any]:
         async with asyncio.timeout(limits.RELAY_SOURCE_WITHIN_S):
             return await self._source.read(copy.instance, after, limit)
 
-    def _check_order(self, copy: _Copy, rows: Sequence[Rendered]) -> None:
-        for expected, row in enumerate(rows, copy.position + 1):
+    def _check_order(self, copy: _Copy, first: int, rows: Sequence[Rendered]) -> None:
+        for expected, row in enumerate(rows, first):
             if row.position != expected:
                 raise _Halt(State.GAP, expected=expected, found=row.position)
         copy.head = max(copy.head, rows[-1].position)
@@ -387,11 +408,11 @@ class Relay:
         """The stream has the same length as the log or is shorter, and has the same event where it ends. Raises _Halt."""
         last = copy.position
         if last > 0:
-            end = await self._rows(copy, last - 1, 1)
+            end = self._source.render(await self._read(copy, last - 1, 1))
             if not end:
                 await self._check_length(copy)
-            elif end[0].position == last and found.id not in ("", end[0].message_id):
-                raise _Halt(State.DIVERGED, message_id=end[0].message_id)
+            elif end[0].position == last and found.id not in ("", str(end[0].message_id)):
+                raise _Halt(State.DIVERGED, message_id=str(end[0].message_id))
         copy.known = True
 
     async def _check_length(self, copy: _Copy) -> None:
@@ -450,11 +471,12 @@ class Relay:
         self._connection.send_window([(row.subject, row.payload) for row in window], reply, EXPECTED, window[0].position - 1)
 
 
-def _cut(rows: Sequence[Rendered]) -> Sequence[Rendered]:
-    """As many rows from the front as fit into ``RELAY_WINDOW_BYTES``, at least one."""
-    size = 0
-    for count, row in enumerate(rows):
+def _cut(rows: Sequence[Rendered]) -> Iterator[Sequence[Rendered]]:
+    """Pieces of at most ``RELAY_WINDOW_BYTES``, or of one row."""
+    begins = size = 0
+    for at, row in enumerate(rows):
         size += len(row.payload)
-        if size > limits.RELAY_WINDOW_BYTES and count > 0:
-            return rows[:count]
-    return rows
+        if size > limits.RELAY_WINDOW_BYTES and at > begins:
+            yield rows[begins:at]
+            begins, size = at, len(row.payload)
+    yield rows[begins:]

@@ -16,7 +16,7 @@ from libs.domain.ids import instance_token
 from libs.eventstore.log import Log, NewLife
 
 PUBLISHED_IN = "libs.contracts."
-SUBJECTS_KNOWN_MAX = 100_000
+ORIGINS_KNOWN_MAX = 10_000
 
 
 class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -50,9 +50,17 @@ class _Said(msgspec.Struct, frozen=True, gc=False):
     causation: str = ""
 
 
+class _Origin(msgspec.Struct, frozen=True, gc=False):
+    """What the messages of one log share. ``subjects``: by type of event, of types that this process knows."""
+
+    token: str
+    source: str
+    subjects: dict[str, str]
+
+
 _encoder = msgspec.json.Encoder()
 _said = msgspec.json.Decoder(_Said)
-_subjects: dict[tuple[str, int, str], str] = {}  # of types that this process knows
+_origins: dict[tuple[str, int], _Origin] = {}
 
 
 def is_published(type_: str) -> bool:
@@ -63,30 +71,25 @@ def is_published(type_: str) -> bool:
 
 def subject_of(service: str, instance: int, type_: str) -> str:
     """Where an event goes."""
-    known = _subjects.get((service, instance, type_))
-    if known is None:
-        aggregate, _, name = type_.partition(".")
-        known = (subjects.published if is_published(type_) else subjects.internal)(service, instance, aggregate, name)
-        if event_class(type_) is not None and len(_subjects) < SUBJECTS_KNOWN_MAX:
-            _subjects[service, instance, type_] = known
-    return known
+    aggregate, _, name = type_.partition(".")
+    return (subjects.published if is_published(type_) else subjects.internal)(service, instance, aggregate, name)
 
 
 def render(service: str, row: Mapping[str, Any]) -> Rendered:
     instance: int = row["instance"]
-    token = instance_token(instance)
+    origin = _origins.get((service, instance)) or _origin_of(service, instance)
     said = _said.decode(row["meta"])
     stream, type_, id_, position = row["stream"], row["type"], row["id"], row["position"]
     event = CloudEvent(  # by place: this is done for every event
         "1.0",
         id_,
-        f"theke/{service}/{token}",
+        origin.source,
         type_,
         stream,
         row["at"],
         "application/json",
         position,
-        token,
+        origin.token,
         stream,
         row["version"],
         row["schema_version"],
@@ -96,7 +99,23 @@ def render(service: str, row: Mapping[str, Any]) -> Rendered:
         said.causation,
         row["number"],
     )
-    return Rendered(position, subject_of(service, instance, type_), str(id_), _encoder.encode(event))
+    subject = origin.subjects.get(type_) or _subject(origin, service, instance, type_)
+    return Rendered(position, subject, id_, _encoder.encode(event))
+
+
+def _origin_of(service: str, instance: int) -> _Origin:
+    token = instance_token(instance)
+    origin = _Origin(token, f"theke/{service}/{token}", {})
+    if len(_origins) < ORIGINS_KNOWN_MAX:
+        _origins[service, instance] = origin
+    return origin
+
+
+def _subject(origin: _Origin, service: str, instance: int, type_: str) -> str:
+    subject = subject_of(service, instance, type_)
+    if event_class(type_) is not None:
+        origin.subjects[type_] = subject
+    return subject
 
 
 class PublishedLog:
@@ -109,8 +128,11 @@ class PublishedLog:
     async def heads(self) -> Mapping[int, int]:
         return await self._log.heads()
 
-    async def read(self, instance: int, after: int, limit: int) -> Sequence[Rendered]:
-        return [render(self._service, row) for row in await self._log.read_rows(instance, after, limit)]
+    async def read(self, instance: int, after: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        return await self._log.read_rows(instance, after, limit)
+
+    def render(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Rendered]:
+        return [render(self._service, row) for row in rows]
 
     async def stand_still(self, instance: int, why: str) -> None:
         await self._log.stand_still(instance, why)

@@ -215,9 +215,10 @@ async def main() -> None:
             bus = await connect(nats.url, name="bench")
             inbox = Inbox(bus)
             await inbox.open()
-            source, rows = PublishedLog(place.schema, work.log), []
+            source = PublishedLog(place.schema, work.log)
+            rows: list[Rendered] = []
             while found := await source.read(INSTANCE, len(rows), 5_000):
-                rows += found
+                rows += source.render(found)
             copying = Copying(bus, inbox, rows)
             floors, thekes = [], []
             for _ in range(TURNS):

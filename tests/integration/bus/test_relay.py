@@ -9,7 +9,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from nats.js.errors import BadRequestError
@@ -33,10 +33,10 @@ class Logs:
     def append(self, instance: int, count: int, *, life: str = "a", size: int = 200) -> None:
         rows = self.rows.setdefault(instance, [])
         for position in range(len(rows) + 1, len(rows) + count + 1):
-            message_id = hashlib.sha256(f"{life}-{instance}-{position}".encode()).hexdigest()
+            message_id = UUID(bytes=hashlib.sha256(f"{life}-{instance}-{position}".encode()).digest()[:16])
             make = subjects.internal if position % 3 else subjects.published
             subject = make(self.service, instance, "receipt", "issued" if position % 2 else "signed")
-            body = json.dumps({"id": message_id, "position": position, "fill": "x" * size}).encode()
+            body = json.dumps({"id": str(message_id), "position": position, "fill": "x" * size}).encode()
             rows.append(Rendered(position, subject, message_id, body))
 
     async def heads(self) -> Mapping[int, int]:
@@ -47,6 +47,9 @@ class Logs:
         if instance in self.unreadable:
             raise OSError("the log is away")
         return [row for row in self.rows[instance][after : after + limit] if row.position not in self.hidden]
+
+    def render(self, rows: Sequence[Rendered]) -> Sequence[Rendered]:
+        return rows
 
 
 @asynccontextmanager
@@ -307,6 +310,38 @@ async def test_a_log_that_misses_a_row_stops_its_copy_before_the_gap(bus, eventu
         assert relay.status()[1] == InstanceStatus(position=10, lag=5, state=State.GAP)
         logs.hidden.clear()
         await eventually(lambda: copied(relay, 1, 15))
+    await assert_exact_copy(connection, logs, 1)
+
+
+@pytest.mark.parametrize("missing", [1200, 2200])
+async def test_what_is_read_ahead_of_a_gap_changes_nothing(bus, eventually: Eventually, missing: int) -> None:
+    logs, connection = Logs(bus.service), await bus.connection()
+    logs.append(1, 3500)
+    logs.hidden.add(missing)
+    async with relaying(connection, logs) as relay:
+        await eventually(lambda: halted(relay, 1, State.GAP))
+        before = missing // limits.RELAY_WINDOW_ROWS * limits.RELAY_WINDOW_ROWS  # whole windows; those before it are on their way
+        await eventually(lambda: relay.status()[1].position == before)
+        logs.hidden.clear()
+        await eventually(lambda: copied(relay, 1, 3500))
+    await assert_exact_copy(connection, logs, 1)
+
+
+async def test_a_log_that_cannot_be_read_ahead_is_copied_later(bus, eventually: Eventually) -> None:
+    logs, connection = Logs(bus.service), await bus.connection()
+    logs.append(1, 3500)
+    read, behind = logs.read, 0
+
+    async def unreliable(instance: int, after: int, limit: int) -> Sequence[Rendered]:
+        nonlocal behind
+        if after > 1 and behind < 5:
+            behind += 1
+            raise OSError("the log is away")
+        return await read(instance, after, limit)
+
+    logs.read = unreliable  # type: ignore[method-assign]
+    async with relaying(connection, logs) as relay:
+        await eventually(lambda: behind == 5 and copied(relay, 1, 3500))
     await assert_exact_copy(connection, logs, 1)
 
 
