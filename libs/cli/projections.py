@@ -254,8 +254,9 @@ def _told(one: Rebuilt) -> str:
 
 async def rebuilt(known: Places, service: str, projections: Sequence[Projection]) -> Rebuilt:
     """New tables for these projections of one service, and readers switched to them. Raises Stopped, with nothing changed."""
-    async with _log(known, service) as log, rebuild.connected(known.read_dsn, service) as read:
-        work = rebuild.Rebuild(read, service, projections, log)
+    async with _log(known, service) as log, rebuild.several(known.read_dsn, service) as connections:
+        read = connections[0]
+        work = rebuild.Rebuild(connections, service, projections, log)
         active = await _active(read, service)
         await work.begin()
         try:

@@ -6,8 +6,8 @@ are nearly there, it takes them over and switches readers to them (``libs/projec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -19,6 +19,7 @@ from libs.projections.projector import CONNECT_TIMEOUT_S, LogReader, seeded
 from libs.projections.rows import Row
 
 BATCH_EVENTS: Final = 5_000
+CONNECTIONS: Final = 3  # more did not make it faster
 NEAR_EVENTS: Final = 1_000  # so little is left to the projector
 TAKEN_OVER_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
@@ -56,17 +57,28 @@ async def connected(dsn: str, service: str) -> AsyncIterator[asyncpg.Connection]
         connection.terminate()
 
 
-class Rebuild:
-    """Fills a new build of each of these projections of a service. One connection, one pass over the log for all of them."""
+@asynccontextmanager
+async def several(dsn: str, service: str, count: int = CONNECTIONS) -> AsyncIterator[list[asyncpg.Connection]]:
+    """What a ``Rebuild`` works with: one, and ``count`` to fill tables."""
+    async with AsyncExitStack() as opened:
+        yield [await opened.enter_async_context(connected(dsn, service)) for _ in range(1 + count)]
 
-    def __init__(self, connection: asyncpg.Connection, service: str, projections: Sequence[Projection], log_: LogReader) -> None:
-        self._connection = connection
+
+class Rebuild:
+    """Fills a new build of each of these projections of a service. One pass over the log for all of them. The first of ``connections``
+    is for everything but filling."""
+
+    def __init__(self, connections: Sequence[asyncpg.Connection], service: str, projections: Sequence[Projection], log_: LogReader) -> None:
+        self._connection, *filling = connections
         self._service = service
         self._projections = tuple(projections)
         self._log = log_
         self._skips: Mapping[int, skips.Known] = {}
         self._positions: dict[tuple[str, int], int] = {}
-        self._fill = _Filling(connection, service)
+        self._free: asyncio.LifoQueue[_Filling] = asyncio.LifoQueue()
+        for connection in filling:
+            self._free.put_nowait(_Filling(connection, service))
+        self._filling = filling
         self.builds: tuple[Build, ...] = ()
         self.folded = 0
 
@@ -95,53 +107,92 @@ class Rebuild:
             if sum(head - self._position(instance) for instance, head in heads.items()) <= (near if indexed else 0):
                 if indexed:
                     break
-                for build in self.builds:
-                    await store.create_indexes(self._connection, self._service, build)
-                    await store.analyse(self._connection, self._service, build)
+                await asyncio.gather(*(self._finished(build) for build in self.builds))
                 indexed = True
                 continue
-            for instance, head in sorted(heads.items()):
-                await self._fill_instance(instance, head, done)
+            await self._catch_up(heads, done)
         for build in self.builds:
             await store.set_state(self._connection, self._service, build, store.State.FILLED)
 
     def _position(self, instance: int) -> int:
         return min((self._positions.get((build.id, instance), 0) for build in self.builds), default=0)
 
-    async def _fill_instance(self, instance: int, head: int, done: Done) -> None:
-        """Batch after batch, each read while the one before is folded and written."""
-        at = self._position(instance)
-        reading = asyncio.ensure_future(self._log.read(instance, at, BATCH_EVENTS))
+    async def _finished(self, build: Build) -> None:
+        async with self._lent() as fill:
+            await store.create_indexes(fill.connection, self._service, build)
+            await store.analyse(fill.connection, self._service, build)
+
+    async def _catch_up(self, heads: Mapping[int, int], done: Done) -> None:
+        """Two batches are on their way at most, and one is being read."""
+        before: dict[str, asyncio.Task[None]] = {}
+        count = 0
         try:
-            while at < head:
-                events = await reading
-                if not events:
-                    raise Stopped(f"the log of {self._service} i{instance} ends at {at}, its head is {head}")
-                reading = asyncio.ensure_future(self._log.read(instance, events[-1].position, BATCH_EVENTS))
-                await self._project(instance, at, events)
-                at = events[-1].position
-                self.folded += len(events)
-                done(self.folded)
+            async with asyncio.TaskGroup() as projecting, aclosing(self._batches(heads)) as batches:
+                async for instance, at, events in batches:
+                    now = {
+                        build.id: projecting.create_task(self._project(build, instance, at, events, before.get(build.id)))
+                        for build in self.builds
+                    }
+                    await self._are_through(before, count, done)
+                    before, count = now, len(events)
+                await self._are_through(before, count, done)
+        except BaseException as failed:
+            for connection in self._filling:  # one that is cut off in the middle of a COPY would keep its locks
+                connection.terminate()
+            first = failed.exceptions[0] if isinstance(failed, ExceptionGroup) else failed
+            raise first from first.__cause__
+
+    async def _are_through(self, batch: Mapping[str, asyncio.Task[None]], count: int, done: Done) -> None:
+        if batch:
+            await asyncio.gather(*batch.values())
+            self.folded += count
+            done(self.folded)
+
+    async def _batches(self, heads: Mapping[int, int]) -> AsyncGenerator[tuple[int, int, Sequence[Recorded]], None]:
+        """(instance, position before, events), each read while those before it are folded and written."""
+        for instance, head in sorted(heads.items()):
+            at = self._position(instance)
+            if at >= head:
+                continue
+            reading = asyncio.ensure_future(self._log.read(instance, at, BATCH_EVENTS))
+            try:
+                while at < head:
+                    events = await reading
+                    if not events:
+                        raise Stopped(f"the log of {self._service} i{instance} ends at {at}, its head is {head}")
+                    end = events[-1].position
+                    reading = asyncio.ensure_future(self._log.read(instance, end, BATCH_EVENTS))
+                    yield instance, at, events
+                    at = end
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[_Filling]:
+        fill = await self._free.get()
+        try:
+            yield fill
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            self._free.put_nowait(fill)
 
-    async def _project(self, instance: int, at: int, events: Sequence[Recorded]) -> None:
+    async def _project(self, build: Build, instance: int, at: int, events: Sequence[Recorded], before: asyncio.Task[None] | None) -> None:
+        """``before``: the same build's batch before this one."""
+        if before is not None:
+            await before
         end = events[-1].position
-        async with self._connection.transaction():
-            for build in self.builds:
-                await self._fill.write(build, instance, await self._folded(build, instance, events))
-                await self._fill.move(build, instance, at, end)
-        for build in self.builds:
-            self._positions[build.id, instance] = end
+        async with self._lent() as fill, fill.connection.transaction():
+            await fill.write(build, instance, await self._folded(fill.connection, build, instance, events))
+            await fill.move(build, instance, at, end)
+        self._positions[build.id, instance] = end
 
-    async def _folded(self, build: Build, instance: int, events: Sequence[Recorded]) -> Any:
+    async def _folded(self, connection: asyncpg.Connection, build: Build, instance: int, events: Sequence[Recorded]) -> Any:
         handlers, passed = build.projection.handlers, self._skips.get(instance, frozenset())
         name, revision = build.projection.name, build.projection.revision
         mine = [event for event in events if event.type in handlers and (name, revision, event.position) not in passed]
         event = None
         try:
-            rows = await seeded(self._connection, self._service, build, instance, mine)
+            rows = await seeded(connection, self._service, build, instance, mine)
             for event in mine:
                 handlers[event.type][0](rows, event)
         except asyncpg.PostgresError:
@@ -189,7 +240,7 @@ class _Filling:
     """Writes folded rows: what is new is copied straight into its table, what may be there already by way of a table beside it."""
 
     def __init__(self, connection: asyncpg.Connection, service: str) -> None:
-        self._connection = connection
+        self.connection = connection
         self._service = service
         self._staged: set[str] = set()  # tables whose rows come again without having been read
 
@@ -207,36 +258,36 @@ class _Filling:
         columns = ["instance", *table.columns]
         if target not in self._staged:
             try:
-                async with self._connection.transaction():
-                    await self._connection.copy_records_to_table(target, schema_name=self._service, records=records, columns=columns)
+                async with self.connection.transaction():
+                    await self.connection.copy_records_to_table(target, schema_name=self._service, records=records, columns=columns)
                 return
             except asyncpg.UniqueViolationError:
                 await self._stage(target)
-        await self._connection.copy_records_to_table(f"staged_{target}", records=records, columns=columns)
+        await self.connection.copy_records_to_table(f"staged_{target}", records=records, columns=columns)
         names = ", ".join(columns)
         key = ("instance", *table.key)
         changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
-        await self._connection.execute(
+        await self.connection.execute(
             f"insert into {self._service}.{target} ({names}) select {names} from staged_{target} "
             f"on conflict ({', '.join(key)}) do {'update set ' + changes if changes else 'nothing'}"
         )
-        await self._connection.execute(f"truncate staged_{target}")
+        await self.connection.execute(f"truncate staged_{target}")
 
     async def _stage(self, target: str) -> None:
-        await self._connection.execute(f"create temp table if not exists staged_{target} (like {self._service}.{target})")
+        await self.connection.execute(f"create temp table if not exists staged_{target} (like {self._service}.{target})")
         self._staged.add(target)
 
     async def _delete(self, table: Table, target: str, instance: int, keys: Sequence[tuple[Any, ...]]) -> None:
         arrays = ", ".join(f"${ix}::{table.columns[column]}[]" for ix, column in enumerate(table.key, start=2))
         same = " and ".join(f"t.{column} = k.{column}" for column in table.key)
-        await self._connection.execute(
+        await self.connection.execute(
             f"delete from {self._service}.{target} t using unnest({arrays}) k({', '.join(table.key)}) where t.instance = $1 and {same}",
             instance, *(list(part) for part in zip(*keys, strict=True)),
         )  # fmt: skip
 
     async def move(self, build: Build, instance: int, at: int, end: int) -> None:
         """The same fence as live: whoever moved the checkpoint meanwhile wins, and this transaction is thrown away."""
-        moved = await self._connection.execute(
+        moved = await self.connection.execute(
             f"insert into {self._service}.checkpoints as c (projection, instance, position) values ($1, $2, $4) "
             "on conflict (projection, instance) do update set position = excluded.position where c.position = $3",
             build.id, instance, at, end,

@@ -13,6 +13,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -91,8 +93,9 @@ def _row(instance: int, position: int, evening_: int, recorded: Recorded, data: 
 
 async def floor(log: Log, read: asyncpg.Connection) -> float:
     """Events per second read, decoded and copied as they are."""
+    await read.execute("create schema floor")
     await read.execute(
-        "create table floor_events (instance int, position bigint, stream text, type text, primary key (instance, position))"
+        "create table floor.floor_events (instance int, position bigint, stream text, type text, primary key (instance, position))"
     )
     since, done = time.monotonic(), 0
     for instance, head in (await log.heads()).items():
@@ -100,14 +103,22 @@ async def floor(log: Log, read: asyncpg.Connection) -> float:
         while at < head:
             events = await log.read(instance, at, rebuild.BATCH_EVENTS)
             records = [(event.instance, event.position, event.stream, event.type) for event in events]
-            await read.copy_records_to_table("floor_events", records=records)
+            await read.copy_records_to_table("floor_events", schema_name="floor", records=records)
             at, done = events[-1].position, done + len(events)
     return done / (time.monotonic() - since)
 
 
+@asynccontextmanager
+async def as_owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn, server_settings={"synchronous_commit": "off"})
+    yield connection
+    await connection.close()
+
+
 async def measured(log: Log, dsn: str, projections: Any) -> tuple[float, int]:
-    async with rebuild.connected(dsn, "pos") as read:
-        work = Rebuild(read, "pos", projections, log)
+    async with rebuild.several(dsn, "pos") as connections:
+        read = connections[0]
+        work = Rebuild(connections, "pos", projections, log)
         await work.begin()
         since = time.monotonic()
         await work.fill(near=0)
@@ -133,7 +144,7 @@ async def main() -> None:
         settle_memory()
         machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
         print(f"{machine}, {events:,} events in {INSTANCES} instances", flush=True)
-        async with rebuild.connected(read_dsn(server.dsn), "pos") as read:
+        async with as_owner(read_dsn(server.dsn)) as read:
             print(f"{'floor: read, decode, copy':<32}{await floor(log, read):>10,.0f} events/s", flush=True)
         for name, chosen in [(one.name, [one]) for one in POS.projections] * ("--each" in sys.argv) + [
             ("all of pos", list(POS.projections))

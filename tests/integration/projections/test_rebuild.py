@@ -42,8 +42,8 @@ def busy(log: MemoryLog, dice: random.Random, count: int = 20) -> list[Recorded]
 
 
 async def rebuilt(reading: Reading, log: Any, *projections: Projection) -> tuple[Build, ...]:
-    async with rebuild.connected(reading.dsn, reading.service) as connection:
-        work = Rebuild(connection, reading.service, projections or (shelves(), labels()), log)
+    async with rebuild.several(reading.dsn, reading.service) as connections:
+        work = Rebuild(connections, reading.service, projections or (shelves(), labels()), log)
         await work.begin()
         try:
             await work.fill(near=0)
@@ -212,6 +212,27 @@ async def test_poison_stops_a_rebuild_and_leaves_everything_as_it_was(reading: R
         await settled(projector, log.append(*stock("a", 1), instance=2))
 
 
+@pytest.mark.parametrize("poisoned", [True, False])
+async def test_a_rebuild_that_ends_early_leaves_no_lock_behind(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, *, poisoned: bool
+) -> None:
+    """Several projections are being written when one meets poison, or when somebody has had enough."""
+    monkeypatch.setattr(rebuild, "BATCH_EVENTS", 500)
+    log = MemoryLog()
+    log.append(*stock("a", *[1] * 2000), *[(f"l{ix}", Labelled(label="x" * 500)) for ix in range(2000)])
+    if poisoned:
+        log.append(*stock("b", 13), *stock("a", *[1] * 3000))
+    async with rebuild.several(reading.dsn, reading.service) as connections:
+        work = Rebuild(connections, reading.service, (shelves(), labels()), log)
+        await work.begin()
+        filling = asyncio.create_task(work.fill(lambda folded: poisoned or filling.cancel()))  # type: ignore[func-returns-value]
+        with pytest.raises(Stopped if poisoned else asyncio.CancelledError):
+            await filling
+        async with asyncio.timeout(10):  # of the 30 s that it would wait for a lock
+            await work.give_up()
+    assert set((await states(reading)).values()) == set((await states(reading, "labels")).values()) == {"dropped"}
+
+
 async def test_a_skip_is_obeyed_live_and_in_a_rebuild(reading: Reading) -> None:
     log = MemoryLog()
     async with reading.projecting(log, shelves()) as projector:
@@ -252,8 +273,8 @@ async def test_filled_tables_are_not_switched_to_without_a_projector(reading: Re
     log = MemoryLog()
     async with reading.projecting(log, shelves()) as projector:
         await settled(projector, log.append(*stock("a", 1, 2)))
-    async with rebuild.connected(reading.dsn, reading.service) as connection:
-        work = Rebuild(connection, reading.service, (shelves(),), log)
+    async with rebuild.several(reading.dsn, reading.service) as connections:
+        work = Rebuild(connections, reading.service, (shelves(),), log)
         await work.begin()
         await work.fill(near=0)
         with pytest.raises(Stopped, match="no projector took them over"):
@@ -270,11 +291,11 @@ async def test_filled_tables_are_not_switched_to_without_a_projector(reading: Re
 async def test_a_start_goes_on_where_the_tables_of_a_new_revision_were_filled_to(reading: Reading) -> None:
     log = MemoryLog()
     log.append(*stock("a", 1, 2))
-    async with rebuild.connected(reading.dsn, reading.service) as connection:
-        work = Rebuild(connection, reading.service, (shelves(revision=2),), log)
+    async with rebuild.several(reading.dsn, reading.service) as connections:
+        work = Rebuild(connections, reading.service, (shelves(revision=2),), log)
         await work.begin()
         await work.fill(near=0)
-        await store.set_state(connection, reading.service, work.builds[0], store.State.ACTIVE)
+        await store.set_state(connections[0], reading.service, work.builds[0], store.State.ACTIVE)
     log.append(*stock("a", 4))
     log.reads.clear()
     async with reading.projecting(log, shelves(revision=2)):
@@ -285,7 +306,7 @@ async def test_a_start_goes_on_where_the_tables_of_a_new_revision_were_filled_to
 async def test_two_rebuilds_at_once_do_not_mix(reading: Reading) -> None:
     log = MemoryLog()
     log.append(*stock("a", *[1] * 10))
-    async with rebuild.connected(reading.dsn, reading.service) as one, rebuild.connected(reading.dsn, reading.service) as other:
+    async with rebuild.several(reading.dsn, reading.service) as one, rebuild.several(reading.dsn, reading.service) as other:
         first, second = Rebuild(one, reading.service, (shelves(),), log), Rebuild(other, reading.service, (shelves(),), log)
         await first.begin()
         second.builds = first.builds
