@@ -25,7 +25,7 @@ WAIT_SECONDS: Final = Histogram(
     "theke_wait_seconds",
     "Waiting until query tables show what a command wrote.",
     SERVICE,
-    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2),
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.5, 1, 2),
 )
 WAIT_TIMEOUTS: Final = Counter("theke_wait_timeouts_total", "Commands answered while query tables were behind.", SERVICE)
 
