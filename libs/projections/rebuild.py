@@ -16,7 +16,7 @@ from libs.domain.events import Recorded
 from libs.projections import skips, store
 from libs.projections.declare import Build, Projection, Table
 from libs.projections.projector import CONNECT_TIMEOUT_S, LogReader, seeded
-from libs.projections.rows import Row
+from libs.projections.rows import Key, Row
 
 BATCH_EVENTS: Final = 5_000
 CONNECTIONS: Final = 3  # more did not make it faster
@@ -189,7 +189,7 @@ class Rebuild:
     async def _folded(self, connection: asyncpg.Connection, build: Build, instance: int, events: Sequence[Recorded]) -> Any:
         handlers, passed = build.projection.handlers, self._skips.get(instance, frozenset())
         name, revision = build.projection.name, build.projection.revision
-        mine = [event for event in events if event.type in handlers and (name, revision, event.position) not in passed]
+        mine = [event for event in events if event.type in handlers and not (passed and (name, revision, event.position) in passed)]
         event = None
         try:
             rows = await seeded(connection, self._service, build, instance, mine)
@@ -251,8 +251,7 @@ class _Filling:
             if dropped:
                 await self._delete(table, target, instance, dropped)
             if changed:
-                records = [_record(table, instance, key, row) for key, row in changed]
-                await self._put(table, target, records)
+                await self._put(table, target, _records(table, instance, changed))
 
     async def _put(self, table: Table, target: str, records: list[tuple[Any, ...]]) -> None:
         columns = ["instance", *table.columns]
@@ -296,6 +295,7 @@ class _Filling:
             raise Stopped(f"{build.id} i{instance}: somebody else fills these tables")
 
 
-def _record(table: Table, instance: int, key: tuple[Any, ...], row: Row) -> tuple[Any, ...]:
-    whole = {**row, **dict(zip(table.key, key, strict=True))}
-    return (instance, *(whole.get(column) for column in table.columns))
+def _records(table: Table, instance: int, changed: Sequence[tuple[Key, Row]]) -> list[tuple[Any, ...]]:
+    """In the order of the columns; those of the key are not in the row of who put it."""
+    places = [(column, table.key.index(column) if column in table.key else None) for column in table.columns]
+    return [(instance, *[row.get(column) if place is None else key[place] for column, place in places]) for key, row in changed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,15 +18,15 @@ class Rows:
     """Rows by table and key. What was read is there before the fold; what was put or deleted is written after it."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[Key, Row | None]] = {}
-        self._changed: dict[str, set[Key]] = {}
+        self._rows: defaultdict[str, dict[Key, Row | None]] = defaultdict(dict)
+        self._changed: defaultdict[str, set[Key]] = defaultdict(set)
 
     def seed(self, table: str, key: Key, row: Row | None) -> None:
         """A row as the table holds it (None: there is none)."""
-        self._rows.setdefault(table, {}).setdefault(key, row)
+        self._rows[table].setdefault(key, row)
 
     def knows(self, table: str, key: Key) -> bool:
-        return key in self._rows.get(table, {})
+        return key in self._rows[table]
 
     def get(self, table: str, *key: Any) -> Row | None:
         """The row as it is now. Raises NotRead if it was neither read nor put in this batch."""
@@ -36,18 +37,19 @@ class Rows:
 
     def put(self, table: str, *key: Any, **columns: Any) -> None:
         """Writes a whole row."""
-        self._rows.setdefault(table, {})[key] = columns
-        self._changed.setdefault(table, set()).add(key)
+        self._rows[table][key] = columns
+        self._changed[table].add(key)
 
     def change(self, table: str, *key: Any, **columns: Any) -> None:
         """Changes some columns of a row that is there; a row that is not there stays away."""
         row = self.get(table, *key)
         if row is not None:
-            self.put(table, *key, **{**row, **columns})
+            self._rows[table][key] = {**row, **columns}
+            self._changed[table].add(key)
 
     def delete(self, table: str, *key: Any) -> None:
-        self._rows.setdefault(table, {})[key] = None
-        self._changed.setdefault(table, set()).add(key)
+        self._rows[table][key] = None
+        self._changed[table].add(key)
 
     def written(self) -> Iterator[tuple[str, list[tuple[Key, Row]], list[Key]]]:
         """Per changed table: the rows to upsert and the keys to delete."""
