@@ -89,7 +89,7 @@ async def follow(connection: Client, database: sqlite3.Connection) -> None:
     while True:
         try:
             messages = await consumer.fetch(BATCH_MESSAGES, timeout=WAIT_S)
-        except nats.errors.TimeoutError:
+        except TimeoutError:  # also those of nats-py
             await consumer.consumer_info()  # raises if the server lost the consumer, as it does when it is restarted
             continue
         if messages[-1].metadata.sequence.consumer != received + len(messages):
@@ -105,7 +105,7 @@ async def main(path: str) -> None:
     while True:
         try:
             await follow(connection, database)
-        except nats.errors.Error as problem:
+        except (nats.errors.Error, TimeoutError) as problem:
             print(f"again from {place(database)}: {problem!r}", file=sys.stderr)
             await asyncio.sleep(AGAIN_AFTER_S)
 

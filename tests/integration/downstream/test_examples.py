@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
+import nats.errors
 import pytest
 
 from libs.runtime.config import PROJECT
@@ -115,6 +118,23 @@ async def test_a_table_elsewhere_has_every_receipt_exactly_once_whatever_dies(
     takings = rows(path, "select sum(receipts), sum(gross_cents) from takings")
     assert takings == [(len(expected), sum(event["data"]["gross"] for event in expected))]
     assert rows(path, "select position from places") == [(expected[-1]["position"],)]
+
+
+async def test_a_fetch_that_ran_out_of_time_is_none_that_failed() -> None:
+    """Once the program ended, now and then: nats-py gives up a fetch with its own TimeoutError or with Python's."""
+    specification = importlib.util.spec_from_file_location("receipts_table", EXAMPLES / "python" / "receipts_table.py")
+    assert specification is not None
+    assert specification.loader is not None
+    program = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(program)
+    database = sqlite3.connect(":memory:")
+    database.executescript(program.SCHEMA)
+    consumer, connection = AsyncMock(), Mock()
+    connection.jetstream.return_value.pull_subscribe = AsyncMock(return_value=consumer)
+    consumer.fetch.side_effect = [nats.errors.TimeoutError, TimeoutError, nats.errors.ConnectionClosedError]
+    with pytest.raises(nats.errors.ConnectionClosedError):
+        await program.follow(connection, database)
+    assert consumer.consumer_info.await_count == 2
 
 
 async def sell(till: Till, inn: Inn, count: int) -> None:

@@ -42,7 +42,7 @@ async def read(connection: NatsClient, service: str, *, until: int, start: int =
         while not found or found[-1][0] < until:
             try:
                 messages = await subscription.fetch(BATCH, timeout=1)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # not only nats-py's own
                 continue
             for message in messages:
                 found.append((message.metadata.sequence.stream, json.loads(message.data)))
