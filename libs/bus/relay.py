@@ -360,8 +360,7 @@ class Relay:
             first, after, more = after + 1, after + len(rows), len(rows) == limits.RELAY_WINDOW_ROWS
             if more:
                 reading = under_way.create_task(self._read(copy, after, limits.RELAY_WINDOW_ROWS))
-                await asyncio.sleep(0)  # so that it has asked before this process is busy
-            rendered = self._source.render(rows)
+            rendered = await self._rendered(rows)
             self._check_order(copy, first, rendered)
             for window in _cut(rendered):
                 if sending is not None:
@@ -373,6 +372,14 @@ class Relay:
             if not more:
                 break
         return sending is None or await sending
+
+    async def _rendered(self, rows: Sequence[Any]) -> Sequence[Rendered]:
+        """A few at a time: what was sent and asked before has to leave this process, and others are waiting in it too."""
+        rendered: list[Rendered] = []
+        for begins in range(0, len(rows), limits.RELAY_RENDERED_AT_ONCE):
+            rendered += self._source.render(rows[begins : begins + limits.RELAY_RENDERED_AT_ONCE])
+            await asyncio.sleep(0)
+        return rendered
 
     async def _read(self, copy: _Copy, after: int, limit: int) -> Sequence[Any]:
         async with asyncio.timeout(limits.RELAY_SOURCE_WITHIN_S):
