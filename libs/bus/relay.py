@@ -377,8 +377,9 @@ class Relay:
         """A few at a time: what was sent and asked before has to leave this process, and others are waiting in it too."""
         rendered: list[Rendered] = []
         for begins in range(0, len(rows), limits.RELAY_RENDERED_AT_ONCE):
+            if begins:
+                await asyncio.sleep(0)
             rendered += self._source.render(rows[begins : begins + limits.RELAY_RENDERED_AT_ONCE])
-            await asyncio.sleep(0)
         return rendered
 
     async def _read(self, copy: _Copy, after: int, limit: int) -> Sequence[Any]:

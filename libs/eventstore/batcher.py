@@ -3,8 +3,9 @@
 A command is decided when its batch is formed, on the newest state of its streams. Commands to one stream therefore wait their turn and
 never collide inside a process; a conflict with another process is retried until the command's deadline.
 
-What a refusal rests on may be stale: a state from the cache, or the command's own earlier success. So before a command is refused, its
-id is looked up and its streams are read again; only a refusal on the newest state is final.
+What a refusal rests on may be stale: a state from the cache, or the command's own earlier success. So before a command is refused its
+streams are read again, and then its id is looked up: only a refusal on the newest state is final, and only if the command had not been
+done by then. In the other order another process could do it in between.
 """
 
 from __future__ import annotations
@@ -316,19 +317,18 @@ class Batcher:
                 refused.append((submission, error))
         return drafts, refused
 
-    async def _reconsider(self, refused: Sequence[tuple[Submission, Exception]]) -> list[_Draft]:
-        """A refusal is final only if the command is not known and its streams have not moved."""
+    async def _reconsider(self, refused: list[tuple[Submission, Exception]]) -> list[_Draft]:
+        """A refusal is final only if its streams have not moved, and the command is not known after that was seen."""
+        drafts: list[_Draft] = []
+        if await self._load([submission for submission, _ in refused], refresh=True):
+            drafts, refused = self._decide([submission for submission, _ in refused])
+        if not refused:
+            return drafts
         known = await self._log.find_commands([(s.command.instance, s.command.id) for s, _ in refused])
-        for (submission, _), found in zip(refused, known, strict=True):
+        for (submission, error), found in zip(refused, known, strict=True):
             if found is not None:
                 await self._repeat(submission, found)
-        unknown = [(s, error) for (s, error), found in zip(refused, known, strict=True) if found is None]
-        if unknown and await self._load([s for s, _ in unknown], refresh=True):
-            drafts, unknown = self._decide([s for s, _ in unknown])
-        else:
-            drafts = []
-        for submission, error in unknown:
-            if isinstance(error, DomainError):
+            elif isinstance(error, DomainError):
                 submission.refuse(error)
             else:
                 name, id_ = submission.type.name, str(submission.command.id)

@@ -174,6 +174,13 @@ def check_promises(findings: Findings, ledger: Ledger, events: Sequence[Recorded
     issued = [event for event in events if event.type == "receipt.issued"]
     _same_ids(findings, "receipts", (event.data.receipt for event in issued), ledger.receipts.values())
     _same_ids(findings, "orders", (event.data.order for event in events if event.type == "tab.order_placed"), ledger.orders.values())
+    promised = {promise.id for promise in ledger.receipts.values()}
+    told = [
+        f"{event.data.receipt} at {event.at:%H:%M:%S.%f} at table {event.data.table or '-'}, by {event.actor}, command {event.command}"
+        for event in issued
+        if event.data.receipt not in promised
+    ]
+    findings.same(told, [f"(answers that were refused: {sorted(ledger.refused.items())[-40:]})"] if told else [], "where they come from")
     findings.same(_twice(event.command for event in issued), [], "commands with two receipts")
     by_id = {event.data.receipt: event for event in issued}
     for promise in ledger.receipts.values():

@@ -103,6 +103,26 @@ async def test_a_repeat_gets_its_answer_in_a_process_that_started_since(place: P
         assert [await Counter(other).ask(body, id_) for body, id_ in requests] == first
 
 
+@pytest.mark.parametrize("query", ["load", "find_commands"])
+async def test_a_repeat_is_not_refused_for_what_another_process_just_did_for_it(place: Place, query: str) -> None:
+    """Once, between asking whether the command was known and reading its streams again, another replica did it: the repeat was told that
+    there was nothing to pay, and a receipt that had been promised to nobody stood in the log."""
+    async with working(place) as one, working(place) as other:
+        await Counter(other).ask(Fill("a", 1), uuid4())
+        await Counter(other).ask(Empty("a"), uuid4())
+        await Counter(one).ask(Fill("a", 5), uuid4())  # the other one still takes the box for empty
+        id_, asked = uuid4(), getattr(other.log, query)
+
+        async def and_then_it_is_done(*arguments: Any) -> Any:
+            answer = await asked(*arguments)
+            await Counter(one).ask(Move("a", "b"), id_)
+            return answer
+
+        setattr(other.log, query, and_then_it_is_done)
+        assert await Counter(other).ask(Move("a", "b"), id_) == (0, 5)
+        assert len(await assert_sound(one.log)) == 5
+
+
 async def test_a_repeat_of_what_changed_nothing_changes_nothing_still(counter: Counter) -> None:
     id_ = uuid4()
     assert await counter.ask(Empty("a"), id_) == Box()
