@@ -19,7 +19,7 @@ from libs.projections.projector import CONNECT_TIMEOUT_S, LogReader, seeded
 from libs.projections.rows import Key, Row
 
 BATCH_EVENTS: Final = 5_000
-CONNECTIONS: Final = 3  # more did not make it faster
+CONNECTIONS: Final = 3
 NEAR_EVENTS: Final = 1_000  # so little is left to the projector
 TAKEN_OVER_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
