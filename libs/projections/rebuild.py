@@ -101,6 +101,14 @@ class Rebuild:
 
     async def fill(self, done: Done = lambda _: None, *, near: int = NEAR_EVENTS) -> None:
         """Everything there is, until ``near`` events at most are left. Raises Stopped at an event that cannot be projected."""
+        try:
+            await self._fill(done, near)
+        except BaseException:
+            for connection in self._filling:  # one that is cut off in the middle of a COPY or an index would keep its locks
+                connection.terminate()
+            raise
+
+    async def _fill(self, done: Done, near: int) -> None:
         indexed = False
         while True:
             heads = await self._log.heads()
@@ -136,10 +144,8 @@ class Rebuild:
                     await self._are_through(before, count, done)
                     before, count = now, len(events)
                 await self._are_through(before, count, done)
-        except BaseException as failed:
-            for connection in self._filling:  # one that is cut off in the middle of a COPY would keep its locks
-                connection.terminate()
-            first = failed.exceptions[0] if isinstance(failed, ExceptionGroup) else failed
+        except ExceptionGroup as failed:
+            first = failed.exceptions[0]
             raise first from first.__cause__
 
     async def _are_through(self, batch: Mapping[str, asyncio.Task[None]], count: int, done: Done) -> None:

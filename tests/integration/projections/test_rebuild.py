@@ -225,7 +225,12 @@ async def test_a_rebuild_that_ends_early_leaves_no_lock_behind(
     async with rebuild.several(reading.dsn, reading.service) as connections:
         work = Rebuild(connections, reading.service, (shelves(), labels()), log)
         await work.begin()
-        filling = asyncio.create_task(work.fill(lambda folded: poisoned or filling.cancel()))  # type: ignore[func-returns-value]
+
+        def done(_: int) -> None:
+            if not poisoned:
+                filling.cancel()
+
+        filling = asyncio.create_task(work.fill(done))
         with pytest.raises(Stopped if poisoned else asyncio.CancelledError):
             await filling
         async with asyncio.timeout(10):  # of the 30 s that it would wait for a lock
