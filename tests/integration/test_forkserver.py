@@ -32,7 +32,9 @@ import till_loaded
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
 said = {"pid": os.getpid(), "parent": os.getppid(), "group": os.getpgid(0), "cwd": os.getcwd(), "env": dict(os.environ), "name": __name__,
         "version": till_loaded.VERSION, "open": sorted(map(int, os.listdir("/proc/self/fd")))}
-open("said", "w").write(json.dumps(said))
+with open("saying", "w") as saying:
+    saying.write(json.dumps(said))
+os.replace("saying", "said")  # whole or not at all, whenever it is killed
 number = os.environ.get("THEKE_READY_FD")
 if number:
     os.write(int(number), b"ready\\n")
