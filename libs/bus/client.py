@@ -52,6 +52,7 @@ class _Question(msgspec.Struct, frozen=True, gc=False):
     at: datetime
     trace: str
     ends: float
+    began: float
     window: int = 0
 
     def left(self) -> float:
@@ -59,19 +60,21 @@ class _Question(msgspec.Struct, frozen=True, gc=False):
 
     def encode(self, left: float) -> bytes:
         left_ms = int(left * 1000)
+        now_ms = time.monotonic_ns() // 1_000_000
         return envelope.encode(
             RequestEnvelope(
                 version=envelope.VERSION,
                 trace=self.trace,
                 deadline_ms=time.time_ns() // 1_000_000 + left_ms,
                 left_ms=left_ms,
-                sent_ms=time.monotonic_ns() // 1_000_000,
+                sent_ms=now_ms,
                 instance=self.instance,
                 principal=self.principal,
                 command_id=self.command_id,
                 at=self.at,
                 body=self.body,
                 window=self.window,
+                waited_ms=max(0, now_ms - int(self.began * 1000)),
             )
         )
 
@@ -132,12 +135,14 @@ class Client:
         deadline: float,
         trace: str,
         at: datetime | None = None,
+        began: float | None = None,
     ) -> Reply:
-        """The answer within ``deadline`` seconds. ``at``: the command's stamp, else now.
+        """The answer within ``deadline`` seconds. ``at``: the command's stamp, else now. ``began``: since when somebody waits for it, on
+        the monotonic clock, else now.
 
         Raises the service's DomainError unchanged; too_large/request_too_large; unavailable/timeout, /no_responders, /connection_lost,
         /bus_disconnected, /too_many_requests. Cancelling the caller cancels a query at the service; a command is finished there."""
-        question = self._question(subject, body, instance, principal, command_id, at, trace, deadline)
+        question = self._question(subject, body, instance, principal, command_id, at, trace, deadline, began=began)
         call = _Call()
         inbox = self._enter(call.arrive)
         try:
@@ -164,7 +169,7 @@ class Client:
 
         Raises the service's DomainError; unavailable/timeout, /stream_broken (a gap), /connection_lost. Close it early
         (``contextlib.aclosing``) and the service stops."""
-        question = self._question(subject, body, instance, principal, None, None, trace, deadline, window)
+        question = self._question(subject, body, instance, principal, None, None, trace, deadline, window=window)
         incoming = Incoming(self._connection, window)
         inbox = self._enter(incoming.arrive)
         try:
@@ -187,12 +192,15 @@ class Client:
         at: datetime | None,
         trace: str,
         deadline: float,
+        *,
+        began: float | None = None,
         window: int = 0,
     ) -> _Question:
         if len(body) > limits.BODY_MAX_BYTES:
             raise DomainError(Kind.TOO_LARGE, "request_too_large", {"max_bytes": limits.BODY_MAX_BYTES})
-        stamp = at or self._clock.now()
-        return _Question(subject, body, instance, principal, command_id, stamp, trace, time.monotonic() + deadline, window)
+        stamp, now = at or self._clock.now(), time.monotonic()
+        since = now if began is None else began
+        return _Question(subject, body, instance, principal, command_id, stamp, trace, now + deadline, since, window)
 
     def _enter(self, arrive: Arrive) -> str:
         if self.in_flight >= self._in_flight_max:

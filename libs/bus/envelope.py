@@ -21,7 +21,8 @@ VERSION: Final = 1
 
 class RequestEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request. ``left_ms``: what the client still waits; ``deadline_ms``: that moment by its wall clock (epoch, UTC);
-    ``sent_ms``: its monotonic clock when sending. ``window``: chunks granted for a large reply, 0 for an ordinary one."""
+    ``sent_ms``: its monotonic clock when sending. ``window``: chunks granted for a large reply, 0 for an ordinary one. ``waited_ms``: how
+    long whoever wants the answer had waited by then."""
 
     version: int
     trace: str
@@ -34,6 +35,7 @@ class RequestEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at: datetime
     body: bytes
     window: int = 0
+    waited_ms: int = 0
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True):

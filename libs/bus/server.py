@@ -29,7 +29,8 @@ log = structlog.get_logger("bus")
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """What a handler gets. ``at``: the command's stamp; ``ends``: its deadline on this process's monotonic clock, in seconds."""
+    """What a handler gets. ``at``: the command's stamp; ``ends``: its deadline on this process's monotonic clock, in seconds; ``began``:
+    since when somebody waits for the answer, on the same clock."""
 
     subject: str
     instance: int
@@ -39,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     trace: str
     body: bytes
     ends: float
+    began: float
 
     def left(self) -> float:
         """Seconds until nobody waits for the answer any more."""
@@ -87,7 +89,7 @@ class _Route(msgspec.Struct, frozen=True):
 
 class Server:
     """Replicas of a service share its requests through the queue group ``queue``. ``register`` everything, then ``start``. ``begun`` is
-    told of every request, inside the task that serves it."""
+    told of every request, inside the task that serves it. ``held_up``: for how many seconds what is read now may have lain unread."""
 
     def __init__(
         self,
@@ -99,11 +101,13 @@ class Server:
         queries_max: int = limits.QUERIES_IN_FLIGHT_MAX,
         streams_max: int = limits.STREAMS_IN_FLIGHT_MAX,
         begun: Begun = lambda _: None,
+        held_up: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._connection = connection
         self._service = subjects.token(service)
         self._queue = queue or service
         self._begun = begun
+        self._held_up = held_up
         self._lanes = {
             Call.COMMAND: _Lane(commands_max, cancellable=False),
             Call.QUERY: _Lane(queries_max, cancellable=True),
@@ -178,7 +182,8 @@ class Server:
         except DomainError as unknown:
             self._answer(reply, envelope.refused(unknown))
             return
-        left = asked.left_ms - self._age_ms(reply, asked)
+        age = self._age_ms(reply, asked)
+        left = asked.left_ms - age
         if left <= 0:
             self.counts.expired += 1
             return
@@ -187,8 +192,10 @@ class Server:
             self.counts.overloaded += 1
             self._answer(reply, envelope.refused(unavailable("overloaded", limits.OVERLOADED_RETRY_AFTER_S)))
             return
-        ends = time.monotonic() + left / 1000
-        request = Request(subject, asked.instance, asked.principal, asked.command_id, asked.at, asked.trace, asked.body, ends)
+        now = time.monotonic()
+        ends = now + left / 1000
+        began = now - asked.waited_ms / 1000 - max(age / 1000, self._held_up())
+        request = Request(subject, asked.instance, asked.principal, asked.command_id, asked.at, asked.trace, asked.body, ends, began)
         lane.running += 1
         task = asyncio.get_running_loop().create_task(self._serve(route, request, asked, reply))
         self._running[reply] = (task, lane, ends)

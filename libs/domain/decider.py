@@ -6,6 +6,7 @@ needs; the batcher gives their states, the decider answers with what to write, a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -35,7 +36,8 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
 
 class Command(msgspec.Struct, Generic[B], frozen=True):
     """What arrives: ``id`` (new things take their ids from it), ``at`` (stamped once at the gateway), who, and the body. ``client_at``:
-    when it happened at a till that was cut off; ``number``: the number such a till gave the receipt."""
+    when it happened at a till that was cut off; ``number``: the number such a till gave the receipt. ``began``: when this attempt at it was
+    made, on this process's monotonic clock, in seconds; of no interest to deciders."""
 
     id: UUID
     at: datetime
@@ -43,6 +45,7 @@ class Command(msgspec.Struct, Generic[B], frozen=True):
     body: B
     client_at: datetime | None = None
     number: int | None = None
+    began: float = msgspec.field(default_factory=time.monotonic)
 
     @property
     def happened(self) -> datetime:

@@ -5,7 +5,8 @@ never collide inside a process; a conflict with another process is retried until
 
 What a refusal rests on may be stale: a state from the cache, or the command's own earlier success. So before a command is refused its
 streams are read again, and then its id is looked up: only a refusal on the newest state is final, and only if the command had not been
-done by then. In the other order another process could do it in between.
+done by then. In the other order another process could do it in between. A final refusal is noted in the log: an older attempt at the same
+command, still under way in another process or held up on its way there, is turned away as ``superseded``.
 """
 
 from __future__ import annotations
@@ -142,16 +143,17 @@ class Batcher:
         self._enqueue(submission)
         return await submission.future
 
-    async def recall(self, type_: CommandType, command: Command[Any], fingerprint: bytes) -> Done | None:
-        """What became of a command that was done before, or None. Raises ``key_misuse`` if its id was used for something else."""
+    async def refuse(self, type_: CommandType, command: Command[Any], fingerprint: bytes, refusal: DomainError) -> Done:
+        """What became of a command that was done before; else it is refused for what its facts say. Raises the refusal, or ``key_misuse``
+        if its id was used for something else."""
+        submission = Submission(type_, command, None, fingerprint, 0)
         try:
-            found = (await self._log.find_commands([(command.instance, command.id)]))[0]
+            found = (await self._known([(submission, refusal)]))[0]
             if found is None:
-                return None
-            submission = Submission(type_, command, None, fingerprint, 0)
+                raise refusal
             await self._repeat(submission, found)
             return await submission.future
-        except LogUnreachable:
+        except (LogUnreachable, LogBusy):
             raise unavailable("log_unreachable") from None
         except UnknownEvent as error:
             log.error("newer events in the log, stepping back", schema=self._log.schema, unknown=str(error))
@@ -324,7 +326,7 @@ class Batcher:
             drafts, refused = self._decide([submission for submission, _ in refused])
         if not refused:
             return drafts
-        known = await self._log.find_commands([(s.command.instance, s.command.id) for s, _ in refused])
+        known = await self._known(refused)
         for (submission, error), found in zip(refused, known, strict=True):
             if found is not None:
                 await self._repeat(submission, found)
@@ -335,6 +337,20 @@ class Batcher:
                 submission.context.run(log.error, "decider failed", command=name, id=id_, exc_info=error)
                 submission.refuse(unavailable("internal"))
         return drafts
+
+    async def _known(self, refused: Sequence[tuple[Submission, Exception]]) -> list[Known | None]:
+        """What the log knows of these commands. Final refusals are noted there, of those that it does not know."""
+        asked: dict[bool, list[int]] = {True: [], False: []}
+        for ix, (_, error) in enumerate(refused):
+            asked[isinstance(error, DomainError) and error.kind is not Kind.UNAVAILABLE].append(ix)
+        known: list[Known | None] = [None] * len(refused)
+        for final, indices in asked.items():
+            if indices:
+                wanted = [(refused[ix][0].command.instance, refused[ix][0].command.id) for ix in indices]
+                found = await (self._log.refuse if final else self._log.find_commands)(wanted)
+                for ix, one in zip(indices, found, strict=True):
+                    known[ix] = one
+        return known
 
     def _fit(self, drafts: list[_Draft]) -> list[_Draft]:
         """Keeps a batch below its bytes and free of claims that touch each other; the rest waits for the next one."""
@@ -397,6 +413,8 @@ class Batcher:
                 await self._repeat(submission, Known(submission.fingerprint, outcome.first, outcome.last))
             case "m":
                 submission.refuse(DomainError(Kind.UNPROCESSABLE, "key_misuse"))
+            case "r":  # not to be asked again on somebody's behalf: who waits for this may have given up long ago
+                submission.refuse(DomainError(Kind.UNAVAILABLE, "superseded"))
             case "c":
                 submission.refuse(await self._closed(command.instance))
             case "t":
@@ -489,9 +507,10 @@ def _arrays(drafts: Sequence[_Draft]) -> list[Sequence[Any]]:
     writes: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     claims: list[tuple[Any, ...]] = []
+    now = time.monotonic()
     for ix, draft in enumerate(drafts, start=1):
         command, decision = draft.submission.command, draft.decision
-        commands.append((command.instance, command.id, draft.submission.fingerprint))
+        commands.append((command.instance, command.id, draft.submission.fingerprint, now - command.began))
         notes = _notes(command, decision)
         ids = iter(draft.ids)
         for stream, written in decision.writes.items():
@@ -505,7 +524,7 @@ def _arrays(drafts: Sequence[_Draft]) -> list[Sequence[Any]]:
         holder = next(iter(decision.writes), "")
         claims += [(ix, claim.scope, claim.value, claim.stream or holder, True) for claim in decision.take]
         claims += [(ix, claim.scope, claim.value, claim.stream or holder, False) for claim in decision.give_up]
-    return [*_columns(commands, 3), *_columns(writes, 5), *_columns(events, 8), *_columns(claims, 5)]
+    return [*_columns(commands, 4), *_columns(writes, 5), *_columns(events, 8), *_columns(claims, 5)]
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

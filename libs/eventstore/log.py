@@ -202,6 +202,18 @@ class Log:
             found[row["ix"] - 1] = Known(row["fingerprint"], row["first_position"], row["last_position"])
         return found
 
+    async def refuse(self, wanted: Sequence[tuple[int, UUID]]) -> list[Known | None]:
+        """Finds commands as ``find_commands`` does; those that are not known are noted as refused, and attempts that are under way by now
+        will not be appended. Raises LogBusy if the log's lock was not to be had, LogUnreachable."""
+        found: list[Known | None] = [None] * len(wanted)
+        try:
+            rows = await self._read("refuse", [w[0] for w in wanted], [w[1] for w in wanted])
+        except BUSY as error:
+            raise LogBusy(str(error)) from error
+        for row in rows:
+            found[row["ix"] - 1] = Known(row["fingerprint"], row["first_position"], row["last_position"])
+        return found
+
     async def read_stream(self, instance: int, stream: str, up_to_position: int) -> list[Recorded]:
         """Every event of a stream up to a position of the log, oldest first."""
         return [recorded(row) for row in await self._read("read_stream", instance, stream, up_to_position)]
@@ -296,3 +308,7 @@ class Log:
     async def forget_commands(self, before: datetime) -> None:
         """Drops remembered commands older than ``before``; their streams still refuse a second creation."""
         await self._read("forget_commands", before)
+
+    async def forget_refusals(self, before: datetime) -> None:
+        """Drops refusals older than ``before``: no attempt is that old."""
+        await self._read("forget_refusals", before)

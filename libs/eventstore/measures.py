@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import Counter, Histogram
 
 SERVICE: Final = ("service",)
-OUTCOMES: Final = {"a": "appended", "d": "duplicate", "m": "misuse", "x": "moved", "t": "taken", "c": "closed"}
+OUTCOMES: Final = {"a": "appended", "d": "duplicate", "m": "misuse", "x": "moved", "t": "taken", "c": "closed", "r": "superseded"}
 
 SECONDS: Final = Histogram(
     "theke_append_seconds",

@@ -60,8 +60,10 @@ class Services:
         at: datetime | None = None,
         deadline: float = DEADLINE_S,
         trace: str = "",
+        began: float | None = None,
     ) -> tuple[T, bool]:
-        """The answer, and whether query tables are still behind it. ``id``: repeat a command with the same one."""
+        """The answer, and whether query tables are still behind it. ``id``: repeat a command with the same one; ``began``: when this
+        attempt at it was made, on the monotonic clock, else now."""
         reply = await self._client.request(
             subjects.command(service, subjects.subject_name(name)),
             _encoder.encode(body),
@@ -71,6 +73,7 @@ class Services:
             at=at,
             deadline=deadline,
             trace=carried(trace or trace_id.get()),
+            began=began,
         )
         return _decoder(cast("Hashable", answer)).decode(reply.body), reply.projection_behind
 

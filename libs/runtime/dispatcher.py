@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
+from uuid import UUID, uuid4
 
 import msgspec
 import structlog
@@ -57,6 +58,11 @@ def decoded(body: bytes, type_: Any) -> Any:
         raise invalid(FieldError("", "malformed", {"detail": str(error)[:300]})) from error
 
 
+def command_of(request: Request, principal: Principal, body: Any, id_: UUID | None = None) -> Command[Any]:
+    """What a request asks for; under its own id unless it is given another. A repeat on the bus keeps its id."""
+    return Command(id_ or request.command_id or uuid4(), request.at, principal, body, began=request.began)
+
+
 class Dispatcher:
     """Executes the commands of one service. ``appended`` hears of every append, after it is on disk."""
 
@@ -87,7 +93,7 @@ class Dispatcher:
         if request.command_id is None:
             raise invalid(FieldError("command_id", "required"))
         type_ = self.commands[name]
-        command = Command(request.command_id, request.at, principal_of(request), decoded(request.body, type_.body))
+        command = command_of(request, principal_of(request), decoded(request.body, type_.body))
         detour = self._detours.get(name)
         if detour is not None and detour[0](command.body):
             answer, behind = await detour[1](type_, command, request.left())
@@ -108,9 +114,7 @@ class Dispatcher:
                 command = await type_.complete(command, self._lookup)
             facts = await type_.facts(command, self._lookup) if type_.facts is not None else None
         except DomainError as refusal:
-            done = await self._batcher.recall(type_, command, fingerprint)
-            if done is None:
-                raise refusal from None
+            done = await self._batcher.refuse(type_, command, fingerprint, refusal)
         else:
             done = await self._batcher.submit(type_, command, facts, fingerprint, timeout=ends - time.monotonic())
         behind = not await self._project(command.instance, done, ends)

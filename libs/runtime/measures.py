@@ -33,6 +33,8 @@ POSTGRES_EVERY_S: Final = 15.0
 POSTGRES_WITHIN_S: Final = 5.0
 BEAT_EVERY_S: Final = 0.25
 BEATS_REMEMBERED_S: Final = 30.0
+STANDSTILL_S: Final = 0.05  # so late a busy process seldom comes
+WAKING_S: Final = 0.5  # so long after a standstill it may be reading what came meanwhile
 
 OLDEST_SQL: Final = """select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8 as oldest,
   (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8 as wal from pg_stat_activity where pid <> pg_backend_pid()"""
@@ -90,6 +92,8 @@ class Pulse:
         self._beat = time.monotonic()
         self._worst = 0.0
         self._worst_at = 0.0
+        self._stood_since = 0.0
+        self._woke = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -110,11 +114,20 @@ class Pulse:
         late = max(0.0, now - self._beat - BEAT_EVERY_S)
         if late >= self._worst or now - self._worst_at > BEATS_REMEMBERED_S:
             self._worst, self._worst_at = late, now
+        if late >= STANDSTILL_S:
+            self._stood_since, self._woke = self._beat, now
         self._beat = now
 
     def late_s(self) -> float:
         """How long ago the loop should have turned, in seconds; the process was stopped or something blocked it."""
         return max(0.0, time.monotonic() - self._beat - BEAT_EVERY_S)
+
+    def held_up_s(self) -> float:
+        """For how long, in seconds, what is read now may have lain unread because the process stood still; 0 if it did not."""
+        now = time.monotonic()
+        if self.late_s() >= STANDSTILL_S:
+            return now - self._beat
+        return now - self._stood_since if now - self._woke < WAKING_S else 0.0
 
     def worst_s(self) -> float:
         """The longest standstill of the last BEATS_REMEMBERED_S."""

@@ -51,6 +51,7 @@ LOG_TABLES: Final = {
     "series": "select, insert, update",
     "leases": "select, insert, update",
     "commands": "select, insert, delete",
+    "refusals": "select, insert, update, delete",
     "claims": "select, insert, delete",
     "migrations": "select",
 }

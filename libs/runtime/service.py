@@ -53,6 +53,7 @@ from libs.runtime.spans import open_spans, trace_in
 log = structlog.get_logger(__name__)
 
 COMMANDS_REMEMBERED = timedelta(days=7)
+REFUSALS_REMEMBERED = timedelta(days=1)  # an attempt at a command lives for seconds
 HOUSEKEEPING_EVERY_S = 3600.0
 LEADER_LOOK_S = 0.25
 LEADERS_STATUS = "leaders_status"  # answered by the replica that leads
@@ -138,7 +139,7 @@ class Host:
         await self.tables.open()
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
-        self.server = Server(self.connection, name, begun=self._follow)
+        self.server = Server(self.connection, name, begun=self._follow, held_up=self.pulse.held_up_s)
         published, replicas = PublishedLog(name, self.log), self.settings.stream_replicas
         self.relay = Relay(self.connection, name, published, guard=published, replicas=replicas, kept=self.settings.streams_kept)
         self.batcher.start()
@@ -251,7 +252,9 @@ class Host:
         process = self.processes.add(Process("housekeeping"))
         while True:
             try:
-                await self.log.forget_commands(SystemClock().now() - COMMANDS_REMEMBERED)
+                now = SystemClock().now()
+                await self.log.forget_commands(now - COMMANDS_REMEMBERED)
+                await self.log.forget_refusals(now - REFUSALS_REMEMBERED)
                 process.reached(EVERY_INSTANCE)
             except LogUnreachable as error:
                 log.warning("housekeeping postponed", service=self.service.name, error=str(error))

@@ -239,6 +239,7 @@ UNAVAILABLE: Final[Mapping[str, Text]] = dict.fromkeys(
         "row_moved",
         "shutting_down",
         "stream_broken",
+        "superseded",
         "tables_not_ready",
         "timeout",
         "too_many_requests",

@@ -23,10 +23,10 @@ from libs.contracts.auth.commands import (
     Tokens,
 )
 from libs.contracts.auth.rights import permissions_of
-from libs.domain.decider import Command, CommandType
+from libs.domain.decider import CommandType
 from libs.domain.errors import DomainError, Kind, invalid
 from libs.domain.principal import Principal
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.service import Host
 from services.auth import sessions
 from services.auth.admission import may_log_in, rights_given, roles_of
@@ -184,6 +184,5 @@ class Doors:
 
     async def _execute(self, type_: CommandType, principal: Principal, request: Request, body: Any, id_: UUID | None = None) -> Any:
         """Login and refresh take no key: the bus gives each its own id, and a repeat on the bus keeps it."""
-        command = Command(id_ or request.command_id or uuid4(), request.at, principal, body)
-        answer, _ = await self._host.dispatcher.execute(type_, command, timeout=request.left())
+        answer, _ = await self._host.dispatcher.execute(type_, command_of(request, principal, body, id_), timeout=request.left())
         return answer

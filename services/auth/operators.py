@@ -30,7 +30,7 @@ from libs.domain.principal import Principal
 from libs.projections.declare import Projection, Table
 from libs.projections.rows import Rows
 from libs.projections.tables import Statement
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.service import Ask, Host, Query
 from services.auth.attempts import nobody
 from services.auth.password_check import WRONG
@@ -169,7 +169,7 @@ class OperatorDoors:
         id_ = request.command_id or uuid4()
         name = await self._safe.keep_hash(INSTALLATION, f"operator {id_}", asked.password)
         body = Kept(username=asked.username, level=asked.level, secret=name)
-        answer, _ = await self._host.dispatcher.execute(ADD, Command(id_, request.at, principal, body), timeout=request.left())
+        answer, _ = await self._host.dispatcher.execute(ADD, command_of(request, principal, body, id_), timeout=request.left())
         return msgspec.msgpack.encode(answer)
 
     async def check(self, request: Request) -> bytes:

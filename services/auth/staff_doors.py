@@ -17,7 +17,7 @@ from libs.domain.errors import DomainError, Kind, conflict, not_found
 from libs.domain.ids import key_of
 from libs.domain.principal import Principal
 from libs.records.validate import KEY_MAX_CHARS, accept, is_key
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.service import Host
 from services.auth.credentials import CARD_CLAIM
 from services.auth.queries import LAST_LOGIN
@@ -36,8 +36,8 @@ class StaffDoors:
         id_ = request.command_id or uuid4()
         self._check(asked, str(asked.values.get("username") or ""), create=True)
         credentials = await self._safe.keep(principal.instance, key_of(USER.prefix, id_), asked, id_)
-        command = Command(id_, request.at, principal, CreateUser(values=asked.values, credentials=credentials))
-        return await self._execute(CREATE, command, request)
+        body = CreateUser(values=asked.values, credentials=credentials)
+        return await self._execute(CREATE, command_of(request, principal, body, id_), request)
 
     async def change(self, request: Request) -> Reply:
         asked, principal = self._asked(request)
@@ -48,7 +48,7 @@ class StaffDoors:
         self._check(asked, str(asked.values.get("username") or row["username"]), create=False)
         credentials = await self._safe.keep(principal.instance, asked.key, asked, id_)
         body = ChangeUser(key=asked.key, values=asked.values, if_match=asked.if_match, credentials=credentials)
-        return await self._execute(CHANGE, Command(id_, request.at, principal, body), request)
+        return await self._execute(CHANGE, command_of(request, principal, body, id_), request)
 
     def _asked(self, request: Request) -> tuple[KeepStaff, Principal]:
         """Refused before anything is hashed."""

@@ -21,10 +21,10 @@ from libs.contracts.auth.access_tokens import (
     digest_of,
 )
 from libs.contracts.auth.rights import OPERATE, permissions_of
-from libs.domain.decider import Command, CommandType
+from libs.domain.decider import CommandType
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, unavailable
 from libs.domain.principal import Principal
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.service import Host
 from services.auth import applications
 from services.auth.access_tokens import ISSUE, IssueToken, TokenView, login_key
@@ -114,6 +114,5 @@ def _end(asked: TokenLogin, at: datetime) -> datetime | None:
 
 async def execute(host: Host, type_: CommandType, principal: Principal, request: Request, body: Any, id_: UUID | None = None) -> Any:
     """A repeat on the bus keeps its id, and so gets the answer of the first."""
-    command = Command(id_ or request.command_id or uuid4(), request.at, principal, body)
-    answer, _ = await host.dispatcher.execute(type_, command, timeout=request.left())
+    answer, _ = await host.dispatcher.execute(type_, command_of(request, principal, body, id_), timeout=request.left())
     return answer

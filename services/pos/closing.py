@@ -23,7 +23,7 @@ from libs.domain.principal import Principal
 from libs.eventstore.codec import UnknownEvent, recorded
 from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.service import Host
 from services.pos.house import (
     CLOSE_DAY,
@@ -205,13 +205,13 @@ class Closings:
 
 def _command(request: Request, body: Any) -> Command[Any]:
     assert request.command_id is not None
-    return Command(request.command_id, request.at, principal_of(request), body)
+    return command_of(request, principal_of(request), body)
 
 
 def _then(first: Command[Any], fence: Fence, body: Any) -> Command[Any]:
     """The second half: the same for everybody who finishes what this fence began."""
     principal = Principal(first.instance, first.principal.user, level="system")
-    return Command(derived(fence.id, "finish"), first.at, principal, body)
+    return Command(derived(fence.id, "finish"), first.at, principal, body, began=first.began)
 
 
 def _reply(answer: Any, type_: type[Any], behind: bool) -> Reply:

@@ -12,9 +12,8 @@ from libs.bus.server import Request
 from libs.bus.subjects import Call, subject_name
 from libs.contracts.pos.house import ChangeSettings, Configure
 from libs.contracts.pos.permissions import SETTINGS
-from libs.domain.decider import Command
 from libs.domain.errors import DomainError, FieldError, Kind, invalid
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.sealed import Sealed
 from libs.runtime.service import Host
 from services.pos.house import CHANGE_SETTINGS
@@ -45,7 +44,7 @@ class Configuring:
             if await self._sealed.keep(principal.instance, name, password) != password:
                 raise DomainError(Kind.UNPROCESSABLE, "key_misuse")
             change = msgspec.structs.replace(change, mail=msgspec.structs.replace(change.mail, secret=name))
-        command = Command(request.command_id, request.at, principal, ChangeSettings(change=change, if_match=asked.if_match))
+        command = command_of(request, principal, ChangeSettings(change=change, if_match=asked.if_match))
         settings, behind = await self._host.dispatcher.execute(CHANGE_SETTINGS, command, timeout=request.left())
         return Reply(msgspec.msgpack.encode(settings), behind)
 

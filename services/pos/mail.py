@@ -28,7 +28,7 @@ from libs.domain.decider import Command
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
 from libs.domain.principal import system
 from libs.eventstore.log import LogUnreachable
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.sealed import Sealed
 from libs.runtime.service import Host
 from libs.texts.catalogue import Language
@@ -113,7 +113,7 @@ class Mails:
             raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": REQUEST_MAIL.permission})
         if request.command_id is None:
             raise invalid(FieldError("command_id", "required"))
-        command = Command(request.command_id, request.at, principal, asked)
+        command = command_of(request, principal, asked)
         if await receipt_by_key(self._host.tables, principal.instance, asked.receipt) is None:
             raise not_found("receipt_not_found", id=asked.receipt)
         settings = await settings_of(self._host.tables, principal.instance)

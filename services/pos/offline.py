@@ -81,7 +81,8 @@ class Offline:
             _check(item, request)
             _check_payments(body)
             id_ = id_of(principal.instance, register, item.id)
-            command = Command(id_, request.at, principal, body, min(item.client_at, request.at), item.number)
+            happened = min(item.client_at, request.at)
+            command = Command(id_, request.at, principal, body, happened, item.number, began=request.began)
             answer, _ = await self._host.dispatcher.execute(TYPES[item.kind], command, timeout=request.left())
         except DomainError as error:
             if error.kind in (Kind.UNAVAILABLE, Kind.RATE_LIMITED):

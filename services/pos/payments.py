@@ -173,7 +173,7 @@ def error_of(refusal: Refusal) -> DomainError:
 
 def _inner(command: Command[CompletePayment]) -> Command[Any]:
     body = command.body.sale if command.body.sale is not None else command.body.bill
-    return Command(command.id, command.at, command.principal, body)
+    return Command(command.id, command.at, command.principal, body, began=command.began)
 
 
 async def complete_facts(command: Command[CompletePayment], lookup: Lookup) -> SaleFacts:

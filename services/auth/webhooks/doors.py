@@ -34,7 +34,7 @@ from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
 from libs.domain.principal import Principal
 from libs.eventstore.log import LogUnreachable
 from libs.runtime.asking import Services
-from libs.runtime.dispatcher import decoded, principal_of
+from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.published import published_events
 from libs.runtime.sealed import Sealed
 from libs.runtime.service import Host
@@ -106,7 +106,7 @@ class WebhookDoors:
         body = CreateEndpoint(
             url=asked.url, secret=name, description=asked.description, services=services, types=asked.types, starts=asked.after
         )
-        return await self._told(self._create, Command(id_, request.at, principal, body), request, secret)
+        return await self._told(self._create, command_of(request, principal, body, id_), request, secret)
 
     async def change(self, request: Request) -> Reply:
         principal, id_, asked = self._asked(request, ChangeWebhook)
@@ -120,7 +120,7 @@ class WebhookDoors:
         ]
         if faults:
             raise invalid(*faults)
-        command = Command(id_, request.at, principal, ChangeEndpoint(key=asked.key, if_match=asked.if_match, **named))
+        command = command_of(request, principal, ChangeEndpoint(key=asked.key, if_match=asked.if_match, **named), id_)
         return await self._executed(self._change, command, request)
 
     async def secret(self, request: Request) -> Reply:
@@ -129,7 +129,7 @@ class WebhookDoors:
         name = _secret_name(id_)
         await self._endpoint(principal.instance, asked.key)
         secret = await self._kept(principal.instance, name, "")
-        command = Command(id_, request.at, principal, ChangeSecret(key=asked.key, secret=name))
+        command = command_of(request, principal, ChangeSecret(key=asked.key, secret=name), id_)
         return await self._told(CHANGE_SECRET, command, request, secret)
 
     async def replay(self, request: Request) -> Reply:
@@ -139,11 +139,11 @@ class WebhookDoors:
         await self._endpoint(principal.instance, asked.key)
         await self._check_position(principal.instance, asked.service, asked.after)
         body = ReplayEndpoint(key=asked.key, service=asked.service, after=asked.after)
-        return await self._executed(REPLAY, Command(id_, request.at, principal, body), request)
+        return await self._executed(REPLAY, command_of(request, principal, body, id_), request)
 
     async def delete(self, request: Request) -> Reply:
         principal, id_, asked = self._asked(request, DeleteWebhook)
-        command = Command(id_, request.at, principal, DeleteEndpoint(key=asked.key, if_match=asked.if_match))
+        command = command_of(request, principal, DeleteEndpoint(key=asked.key, if_match=asked.if_match), id_)
         _, behind = await self._host.dispatcher.execute(DELETE, command, timeout=request.left())
         return Reply(msgspec.msgpack.encode(WebhookDeleted(key=asked.key)), behind)
 

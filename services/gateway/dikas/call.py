@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import UTC, date, datetime
@@ -82,10 +83,12 @@ class Picture(msgspec.Struct, frozen=True):
 
 class Call:
     """What a handler works with. ``body`` is decoded; ``behind`` is set when query tables do not show a write yet; ``headers``
-    are added to the answer's; ``tag`` is the ETag of what is answered, ``tag_live`` if the answer shows more than the tag tells."""
+    are added to the answer's; ``tag`` is the ETag of what is answered, ``tag_live`` if the answer shows more than the tag tells. ``began``:
+    when the request came, on the monotonic clock; ``held_up``: for how many seconds it may have lain unread."""
 
     __slots__ = (
         "at",
+        "began",
         "behind",
         "blobs",
         "body",
@@ -102,7 +105,15 @@ class Call:
     )
 
     def __init__(
-        self, request: web.Request, route: Route, services: Services, identities: Identities, blobs: Blobs, clock: Clock, trace: str
+        self,
+        request: web.Request,
+        route: Route,
+        services: Services,
+        identities: Identities,
+        blobs: Blobs,
+        clock: Clock,
+        trace: str,
+        held_up: float,
     ) -> None:
         self.request = request
         self.route = route
@@ -113,6 +124,7 @@ class Call:
         self.language = language_of(request)
         self.trace = trace
         self.at = clock.now()
+        self.began = time.monotonic() - held_up
         self.body: Any = None
         self.behind = False
         self.headers: dict[str, str] = {}
@@ -281,6 +293,7 @@ class Call:
             at=self.at,
             deadline=deadline,
             trace=self.trace,
+            began=self.began,
         )
         self.behind = self.behind or behind
         return found

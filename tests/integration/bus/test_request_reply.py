@@ -163,6 +163,59 @@ async def test_a_client_with_a_wrong_clock_is_served(bus, eventually, wall_off_s
     assert server.counts.expired == 0
 
 
+async def test_a_repeat_is_as_old_as_what_it_repeats(bus) -> None:
+    """What was refused meanwhile is not to be done by it."""
+    began: list[float] = []
+
+    async def handler(request: Request) -> bytes:
+        began.append(request.began)
+        if len(began) < 3:
+            raise unavailable("busy", 0.3)
+        return b""
+
+    server, client = await bus.server(), await bus.client()
+    server.register(Call.COMMAND, "pay", handler)
+    await server.start()
+    before = time.monotonic()
+    await client.request(subjects.command(bus.service, "pay"), b"", instance=1, deadline=10.0, trace="t")
+    assert len(began) == 3
+    assert all(abs(one - before) < 0.25 for one in began), [one - before for one in began]
+
+
+async def test_a_request_is_as_old_as_the_one_who_asks_says(bus) -> None:
+    """It came to the gateway some time ago, which asked somebody else first."""
+    began: list[float] = []
+
+    async def handler(request: Request) -> bytes:
+        began.append(request.began)
+        return b""
+
+    server, client = await bus.server(), await bus.client()
+    server.register(Call.COMMAND, "pay", handler)
+    await server.start()
+    since = time.monotonic() - 3.0
+    await client.request(subjects.command(bus.service, "pay"), b"", instance=1, deadline=5.0, trace="t", began=since)
+    assert since - 0.01 <= began[0] <= since + 0.002
+
+
+async def test_what_lay_unread_is_as_old_as_it_may_be(bus, eventually) -> None:
+    """A process that was frozen cannot tell from a sender it did not know before how long its first request lay there."""
+    began: list[float] = []
+
+    async def handler(request: Request) -> bytes:
+        began.append(request.began)
+        return b""
+
+    server, connection = await bus.server(held_up=lambda: 2.0), await bus.connection()
+    server.register(Call.COMMAND, "pay", handler)
+    await server.start()
+    before = time.monotonic()
+    for number, payload in enumerate([old_request(0), old_request(5.0, left_s=10.0)]):
+        connection.send(subjects.command(bus.service, "pay"), payload, f"_INBOX.{bus.service}.{number}")
+    await eventually(lambda: len(began) == 2)
+    assert [round(before - one) for one in began] == [2, 5]
+
+
 async def test_a_request_waits_for_a_service_that_is_still_starting(bus) -> None:
     seen: list[UUID | None] = []
 

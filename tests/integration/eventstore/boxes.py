@@ -6,6 +6,7 @@ Boxes are at rest when they are empty and have no name. ``Work`` is a process's 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -218,8 +219,11 @@ class Work:
     log: Log
     batcher: Batcher
 
-    async def do(self, body: Any, *, instance: int = 1, id: UUID | None = None, timeout: float = PATIENCE_S) -> Done:
-        command = Command(id or uuid4(), NOON, system(instance, "boxes"), body)
+    async def do(
+        self, body: Any, *, instance: int = 1, id: UUID | None = None, timeout: float = PATIENCE_S, began: float | None = None
+    ) -> Done:
+        since = time.monotonic() if began is None else began
+        command = Command(id or uuid4(), NOON, system(instance, "boxes"), body, began=since)
         return await self.batcher.submit(TYPES[type(body)], command, None, fingerprint(body), timeout=timeout)
 
     async def answer(self, body: Any, *, instance: int = 1, id: UUID | None = None) -> Any:
@@ -255,7 +259,7 @@ class Appends:
 
     async def _spy(self, arrays: Sequence[Sequence[Any]]) -> Any:
         self.instances.append(list(arrays[0]))
-        self.bytes.append(sum(map(len, arrays[14])))
+        self.bytes.append(sum(map(len, arrays[15])))
         self.began.set()
         return await self._append(arrays)
 

@@ -103,7 +103,7 @@ async def test_a_repeat_gets_its_answer_in_a_process_that_started_since(place: P
         assert [await Counter(other).ask(body, id_) for body, id_ in requests] == first
 
 
-@pytest.mark.parametrize("query", ["load", "find_commands"])
+@pytest.mark.parametrize("query", ["load", "refuse"])
 async def test_a_repeat_is_not_refused_for_what_another_process_just_did_for_it(place: Place, query: str) -> None:
     """Once, between asking whether the command was known and reading its streams again, another replica did it: the repeat was told that
     there was nothing to pay, and a receipt that had been promised to nobody stood in the log."""
@@ -215,7 +215,7 @@ class Faulty(Log):
         return guarded
 
 
-STEPS = ("load", "append", "find_commands", "read", "read_stream", "holders")
+STEPS = ("load", "append", "refuse", "read", "read_stream", "holders")
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,9 @@ STEPS = ("load", "append", "find_commands", "read", "read_stream", "holders")
         [("append", "busy")],
         [("append", "after")],
         [("append", "after"), ("append", "before"), ("append", "busy")],
-        [("append", "after"), ("find_commands", "before")],
-        [("append", "after"), ("find_commands", "after")],
+        [("append", "after"), ("refuse", "before")],
+        [("append", "after"), ("refuse", "after")],
+        [("append", "after"), ("refuse", "busy")],
         [("append", "after"), ("read", "before")],
         [("append", "after"), ("read_stream", "after")],
         [("append", "after"), ("load", "before")],

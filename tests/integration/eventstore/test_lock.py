@@ -13,7 +13,7 @@ from libs.eventstore.log import Log, LogBusy
 from libs.eventstore.statements import sql
 from tests.integration.eventstore.boxes import Fill, Place, Work, assert_sound, everything, holding_the_lock, working
 
-NOTHING: list[list[Any]] = [[] for _ in range(21)]
+NOTHING: list[list[Any]] = [[] for _ in range(22)]
 
 
 @pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])

@@ -13,7 +13,7 @@ import pytest
 from libs.eventstore.statements import sql
 from tests.integration.eventstore.boxes import Place
 
-TABLES = ("events", "streams", "commands", "claims", "series", "commits", "closed")
+TABLES = ("events", "streams", "commands", "refusals", "claims", "series", "commits", "closed")
 ROWS = 5_000
 SHOWN = 120  # rows that the statements of the test return, roughly
 PLANNED_AFTER = 7  # a prepared statement gets its generic plan with the sixth execution
@@ -24,7 +24,7 @@ def arrays(streams: list[str], ids: list[UUID], versions: list[int]) -> list[lis
     count = len(streams)
     numbers = list(range(1, count + 1))
     return [
-        [1] * count, ids, [b"f"] * count,
+        [1] * count, ids, [b"f"] * count, [0.0] * count,
         numbers, streams, versions, [1] * count, [False] * count,
         numbers, [1] * count, [uuid4() for _ in ids], ["box.filled"] * count, [1] * count, ["s"] * count, [b"{}"] * count, [b"{}"] * count,
         numbers, ["name"] * count, [str(id_) for id_ in ids], streams, [True] * count,
@@ -48,9 +48,10 @@ async def statements(place: Place) -> Any:
     connection = await place.connect()
     prepared = {}
     for name, nothing in {
-        "append_batch": [[] for _ in range(21)],
+        "append_batch": [[] for _ in range(22)],
         "load_streams": [[1] * 3, ["a", "b", "c"], [0] * 3],
         "find_commands": [[1] * 3, [uuid4()] * 3],
+        "refuse": [[1] * 3, [uuid4()] * 3],
         "find_claims": [[1] * 3, ["name"] * 3, ["a", "b", "c"]],
         "read_log": [1, 0, 100],
         "read_stream": [1, "a", 10],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from libs.runtime import measures
-from libs.runtime.measures import FAMILIES, Exposition, Pulse, ServiceMeasures
+from libs.runtime.measures import BEAT_EVERY_S, FAMILIES, STANDSTILL_S, WAKING_S, Exposition, Pulse, ServiceMeasures
 from libs.runtime.operations import LIVE_WITHIN_S, Health
 from tests.house import Inn, Theke, Till, item
 
@@ -144,6 +145,28 @@ async def test_alive_means_that_the_loop_turned_lately() -> None:
     assert status == 503
     assert b'"alive":false' in body
     assert pulse.worst_s() > LIVE_WITHIN_S
+
+
+def test_what_is_read_after_a_standstill_may_have_lain_since_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pulse = Pulse()
+
+    def beat_after(seconds: float) -> float:
+        nonlocal now
+        now += seconds
+        pulse._note(now)
+        return pulse.held_up_s()
+
+    assert [beat_after(BEAT_EVERY_S) for _ in range(3)] == [0.0, 0.0, 0.0]
+    now += 3.0  # it was frozen, and reads before its timer comes
+    assert pulse.held_up_s() == 3.0
+    assert beat_after(0.0) == 3.0
+    now += 0.1  # it is still at the heap that it found
+    assert pulse.held_up_s() == pytest.approx(3.1)
+    assert beat_after(BEAT_EVERY_S - 0.1) > 0
+    assert beat_after(BEAT_EVERY_S) == 0.0, f"{WAKING_S} s later it has read what came meanwhile"
+    assert beat_after(BEAT_EVERY_S + STANDSTILL_S / 2) == 0.0, "a little late is not a standstill"
 
 
 async def test_readiness_is_asked_for_once_however_many_want_to_know() -> None:

@@ -1,0 +1,1 @@
+delete from refusals where at < $1
