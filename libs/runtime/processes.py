@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 
 WHY_MAX_CHARS: Final = 300
+TRIED_AGAIN_AFTER_S: Final = 1.0  # what is stopped, the first time; twice as long each time
+DOUBLED_MAX: Final = 20  # times
 FEEDS_TOLD_MAX: Final = 2_000  # of a service; those that are stopped come first
 
 EVERY_INSTANCE: Final = 0  # what stops all of them at once
@@ -88,7 +90,11 @@ class Process:
         self._wake.set()
 
     async def rest(self, seconds: float) -> None:
-        """Until somebody says to try again, at most so long."""
+        """Until somebody says to try again, at most so long; less if something is stopped, most of all if it only just is: another service
+        may be starting still."""
+        tries = min((feed.tries for feed in self._feeds.values() if feed.stopped_since is not None), default=0)
+        if tries:
+            seconds = min(seconds, TRIED_AGAIN_AFTER_S * 2 ** min(tries - 1, DOUBLED_MAX))
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
