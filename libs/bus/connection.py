@@ -137,20 +137,19 @@ class Connection(NatsClient):
         last with ``reply``. Raises what ``send`` raises; then nothing was sent."""
         if not self.is_connected:
             raise unavailable("bus_disconnected", limits.RECONNECT_WAIT_MIN_S)
-        pieces, last, whole = [], len(messages) - 1, 0
+        pieces: list[bytes] = []
+        last = len(messages) - 1
         for ix, (subject, payload) in enumerate(messages):
             head = header % (first + ix)
             size = len(head) + len(payload)
             if size > self._max_payload:
                 raise DomainError(Kind.TOO_LARGE, "message_too_large", {"max_bytes": self._max_payload})
-            pieces.append(
-                b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply.encode() if ix == last else b"", len(head), size, head, payload)
-            )
-            whole += len(pieces[-1])
-        if self._pending_data_size + whole > limits.OUTBOUND_MAX_BYTES:
+            pieces += (f"HPUB {subject} {reply if ix == last else ''} {len(head)} {size}\r\n".encode(), head, payload, b"\r\n")
+        whole = b"".join(pieces)
+        if self._pending_data_size + len(whole) > limits.OUTBOUND_MAX_BYTES:
             raise unavailable("bus_congested", limits.OVERLOADED_RETRY_AFTER_S)
-        self._pending.append(b"".join(pieces))
-        self._pending_data_size += whole
+        self._pending.append(whole)
+        self._pending_data_size += len(whole)
         if self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(self._kick)
 

@@ -76,31 +76,42 @@ def subject_of(service: str, instance: int, type_: str) -> str:
 
 
 def render(service: str, row: Mapping[str, Any]) -> Rendered:
-    instance: int = row["instance"]
-    origin = _origins.get((service, instance)) or _origin_of(service, instance)
-    said = _said.decode(row["meta"])
-    stream, type_, id_, position = row["stream"], row["type"], row["id"], row["position"]
-    event = CloudEvent(  # by place: this is done for every event
-        "1.0",
-        id_,
-        origin.source,
-        type_,
-        stream,
-        row["at"],
-        "application/json",
-        position,
-        origin.token,
-        stream,
-        row["version"],
-        row["schema_version"],
-        msgspec.Raw(row["data"]),
-        said.actor,
-        said.correlation or said.command.replace("-", ""),
-        said.causation,
-        row["number"],
-    )
-    subject = origin.subjects.get(type_) or _subject(origin, service, instance, type_)
-    return Rendered(position, subject, id_, _encoder.encode(event))
+    return rendered(service, (row,))[0]
+
+
+def rendered(service: str, rows: Sequence[Mapping[str, Any]]) -> list[Rendered]:
+    """One message for each row. What all of them share is looked up once: this is done for every event there is."""
+    messages: list[Rendered] = []
+    encode, say, known, origin = _encoder.encode, _said.decode, None, None
+    for row in rows:
+        instance: int = row["instance"]
+        if origin is None or instance != known:
+            known, origin = instance, _origins.get((service, instance)) or _origin_of(service, instance)
+            source, token, to = origin.source, origin.token, origin.subjects
+        said = say(row["meta"])
+        stream, type_, id_, position = row["stream"], row["type"], row["id"], row["position"]
+        event = CloudEvent(
+            "1.0",
+            id_,
+            source,
+            type_,
+            stream,
+            row["at"],
+            "application/json",
+            position,
+            token,
+            stream,
+            row["version"],
+            row["schema_version"],
+            msgspec.Raw(row["data"]),
+            said.actor,
+            said.correlation or said.command.replace("-", ""),
+            said.causation,
+            row["number"],
+        )
+        subject = to.get(type_) or _subject(origin, service, instance, type_)
+        messages.append(Rendered(position, subject, id_, encode(event)))
+    return messages
 
 
 def _origin_of(service: str, instance: int) -> _Origin:
@@ -132,7 +143,7 @@ class PublishedLog:
         return await self._log.read_rows(instance, after, limit)
 
     def render(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Rendered]:
-        return [render(self._service, row) for row in rows]
+        return rendered(self._service, rows)
 
     async def stand_still(self, instance: int, why: str) -> None:
         await self._log.stand_still(instance, why)

@@ -47,7 +47,7 @@ from libs.runtime.lookups import Lookups
 from libs.runtime.measures import Exposition, OpenWork, ProcessMeasures, Pulse, ServiceMeasures
 from libs.runtime.operations import LAG_MAX_EVENTS, Health, Operations, Waits
 from libs.runtime.processes import EVERY_INSTANCE, RETRY, Process, Processes, Retry
-from libs.runtime.publishing import PublishedLog, render
+from libs.runtime.publishing import PublishedLog, rendered
 from libs.runtime.spans import open_spans, trace_in
 
 log = structlog.get_logger(__name__)
@@ -338,7 +338,7 @@ class Host:
                 raise DomainError(Kind.FORBIDDEN, "missing_right", {"right": DOWNSTREAM})
             wanted = msgspec.structs.replace(wanted, instance=principal.instance, published=True)
         async for rows in selected(self.log, wanted):
-            yield b"".join(render(self.service.name, row).payload + b"\n" for row in rows) or b"\n"
+            yield b"".join(one.payload + b"\n" for one in rendered(self.service.name, rows)) or b"\n"
 
 
 def _array(items: Sequence[bytes]) -> bytes:
