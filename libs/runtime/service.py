@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import asyncpg
 import msgspec
 import structlog
 import uvloop
@@ -53,8 +54,8 @@ from libs.runtime.spans import open_spans, trace_in
 log = structlog.get_logger(__name__)
 
 COMMANDS_REMEMBERED = timedelta(days=7)
-REFUSALS_REMEMBERED = timedelta(days=1)  # an attempt at a command lives for seconds
-HOUSEKEEPING_EVERY_S = 3600.0
+REFUSALS_REMEMBERED = timedelta(minutes=15)  # an attempt at a command lives for seconds
+HOUSEKEEPING_EVERY_S = 900.0
 LEADER_LOOK_S = 0.25
 LEADERS_STATUS = "leaders_status"  # answered by the replica that leads
 READY_WITHIN_S = 60.0
@@ -256,7 +257,7 @@ class Host:
                 await self.log.forget_commands(now - COMMANDS_REMEMBERED)
                 await self.log.forget_refusals(now - REFUSALS_REMEMBERED)
                 process.reached(EVERY_INSTANCE)
-            except LogUnreachable as error:
+            except (LogUnreachable, asyncpg.PostgresError) as error:
                 log.warning("housekeeping postponed", service=self.service.name, error=str(error))
                 process.stopped(EVERY_INSTANCE, str(error))
             process.came_round()

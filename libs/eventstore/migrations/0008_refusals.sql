@@ -51,7 +51,7 @@ begin
 end $$;
 
 -- The append as before (0007_numbers.sql), which turns away ('r') what was refused while the attempt was under way. `c_age`: seconds since the
--- attempt began. A claim that is held ('t') is a refusal too, and noted here.
+-- attempt began. Refusals of the future, since the server's clock was set back, turn nothing away: else a key could not be used for hours. A claim that is held ('t') is a refusal too, and noted here.
 create function append(
   c_instance int[], c_id uuid[], c_fingerprint bytea[], c_age double precision[],
   w_command int[], w_stream text[], w_expected bigint[], w_events int[], w_rest bool[],
@@ -83,7 +83,7 @@ begin
     left join lateral (select z.instance from closed z where z.instance = i.instance limit 1) x on true),
   c as materialized (
     select u.ix::int as ix, u.instance, u.id, u.fingerprint, d.fingerprint as known, d.first_position, d.last_position,
-      r.at >= begun - make_interval(secs => u.age) as outlived
+      r.at between begun - make_interval(secs => u.age) and moment as outlived
     from unnest(c_instance, c_id, c_fingerprint, c_age) with ordinality u(instance, id, fingerprint, age, ix)
     left join lateral (
       select k.fingerprint, k.first_position, k.last_position from commands k where k.instance = u.instance and k.id = u.id limit 1) d on true

@@ -174,3 +174,17 @@ async def test_nothing_is_refused_under_an_old_snapshot(place: Place) -> None:
                 await connection.fetch("select * from refuse($1::int[], $2::uuid[])", [1], [uuid4()])
     finally:
         await connection.close()
+
+
+async def test_a_server_whose_clock_was_set_back_serves_keys_that_were_refused_before(place: Place, work: Work) -> None:
+    """Its refusals lie in the future until the clock has caught up, for hours perhaps."""
+    id_ = uuid4()
+    await refused(work, Move("a", "b"), id_)
+    connection = await place.connect()
+    try:
+        await connection.execute("update refusals set at = at + interval '1 hour'")
+    finally:
+        await connection.close()
+    await work.do(Fill("a"))
+    await work.do(Move("a", "b"), id=id_)
+    assert len(await assert_sound(work.log)) == 3
