@@ -89,7 +89,7 @@ class _Route(msgspec.Struct, frozen=True):
 
 class Server:
     """Replicas of a service share its requests through the queue group ``queue``. ``register`` everything, then ``start``. ``begun`` is
-    told of every request, inside the task that serves it. ``held_up``: for how many seconds what is read now may have lain unread."""
+    told of every request, inside the task that serves it."""
 
     def __init__(
         self,
@@ -101,13 +101,11 @@ class Server:
         queries_max: int = limits.QUERIES_IN_FLIGHT_MAX,
         streams_max: int = limits.STREAMS_IN_FLIGHT_MAX,
         begun: Begun = lambda _: None,
-        held_up: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._connection = connection
         self._service = subjects.token(service)
         self._queue = queue or service
         self._begun = begun
-        self._held_up = held_up
         self._lanes = {
             Call.COMMAND: _Lane(commands_max, cancellable=False),
             Call.QUERY: _Lane(queries_max, cancellable=True),
@@ -194,7 +192,7 @@ class Server:
             return
         now = time.monotonic()
         ends = now + left / 1000
-        began = now - asked.waited_ms / 1000 - max(age / 1000, self._held_up())
+        began = now - (asked.waited_ms + age) / 1000
         request = Request(subject, asked.instance, asked.principal, asked.command_id, asked.at, asked.trace, asked.body, ends, began)
         lane.running += 1
         task = asyncio.get_running_loop().create_task(self._serve(route, request, asked, reply))

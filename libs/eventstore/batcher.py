@@ -146,11 +146,11 @@ class Batcher:
     async def refuse(self, type_: CommandType, command: Command[Any], fingerprint: bytes, refusal: DomainError) -> Done:
         """What became of a command that was done before; else it is refused for what its facts say. Raises the refusal, or ``key_misuse``
         if its id was used for something else."""
-        submission = Submission(type_, command, None, fingerprint, 0)
         try:
-            found = (await self._known([(submission, refusal)]))[0]
+            found = (await self._known([(command, refusal)]))[0]
             if found is None:
                 raise refusal
+            submission = Submission(type_, command, None, fingerprint, 0)
             await self._repeat(submission, found)
             return await submission.future
         except (LogUnreachable, LogBusy):
@@ -326,7 +326,7 @@ class Batcher:
             drafts, refused = self._decide([submission for submission, _ in refused])
         if not refused:
             return drafts
-        known = await self._known(refused)
+        known = await self._known([(submission.command, error) for submission, error in refused])
         for (submission, error), found in zip(refused, known, strict=True):
             if found is not None:
                 await self._repeat(submission, found)
@@ -338,7 +338,7 @@ class Batcher:
                 submission.refuse(unavailable("internal"))
         return drafts
 
-    async def _known(self, refused: Sequence[tuple[Submission, Exception]]) -> list[Known | None]:
+    async def _known(self, refused: Sequence[tuple[Command[Any], Exception]]) -> list[Known | None]:
         """What the log knows of these commands. Final refusals are noted there, of those that it does not know."""
         asked: dict[bool, list[int]] = {True: [], False: []}
         for ix, (_, error) in enumerate(refused):
@@ -346,7 +346,7 @@ class Batcher:
         known: list[Known | None] = [None] * len(refused)
         for final, indices in asked.items():
             if indices:
-                wanted = [(refused[ix][0].command.instance, refused[ix][0].command.id) for ix in indices]
+                wanted = [(refused[ix][0].instance, refused[ix][0].id) for ix in indices]
                 found = await (self._log.refuse if final else self._log.find_commands)(wanted)
                 for ix, one in zip(indices, found, strict=True):
                     known[ix] = one
@@ -507,10 +507,9 @@ def _arrays(drafts: Sequence[_Draft]) -> list[Sequence[Any]]:
     writes: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     claims: list[tuple[Any, ...]] = []
-    now = time.monotonic()
     for ix, draft in enumerate(drafts, start=1):
         command, decision = draft.submission.command, draft.decision
-        commands.append((command.instance, command.id, draft.submission.fingerprint, now - command.began))
+        commands.append((command.instance, command.id, draft.submission.fingerprint, command.began))
         notes = _notes(command, decision)
         ids = iter(draft.ids)
         for stream, written in decision.writes.items():

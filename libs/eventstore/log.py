@@ -16,6 +16,7 @@ import structlog
 from libs.domain.events import Recorded
 from libs.eventstore.codec import recorded
 from libs.eventstore.connections import Connections
+from libs.eventstore.server_clock import ServerClock
 from libs.eventstore.statements import sql
 
 logger = structlog.get_logger(__name__)
@@ -104,6 +105,7 @@ class Log:
         self._writer: asyncpg.Connection | None = None
         self._readers: Connections | None = None
         self._append: Any = None
+        self._clock = ServerClock()
         self._renewed = False
 
     async def open(self) -> None:
@@ -139,6 +141,7 @@ class Log:
             writer = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings=self._settings())
             self._append = await writer.prepare(sql("append_batch"), timeout=CONNECT_TIMEOUT_S)
             self._writer = writer
+            self._clock.forget()
             self._renewed = True
         return self._writer
 
@@ -159,13 +162,17 @@ class Log:
             self._writer = None
 
     async def append(self, arrays: Sequence[Sequence[Any]]) -> list[Outcome]:
-        """Runs the ``append`` function on the arrays of a batch; outcomes in the order of its commands.
+        """Runs the ``append`` function on the arrays of a batch; outcomes in the order of its commands. The fourth of them, when each
+        attempt began, is by this process's monotonic clock.
 
         Raises LogUnreachable (stored or not is unknown), LogBusy (nothing stored), or the database's own data error.
         """
         try:
-            await self._connected()
-            rows = await self._append.fetch(*arrays, timeout=APPEND_TIMEOUT_S)
+            writer = await self._connected()
+            if self._clock.is_due:
+                await self._clock.ask(writer, APPEND_TIMEOUT_S)
+            began = list(map(self._clock.at, arrays[3]))
+            rows = await self._append.fetch(*arrays[:3], began, *arrays[4:], timeout=APPEND_TIMEOUT_S)
         except BUSY as error:
             raise LogBusy(str(error)) from error
         except asyncpg.DataError:

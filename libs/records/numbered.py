@@ -212,8 +212,8 @@ class Numbered:
         return found
 
     def _create_streams(self, command: Command[Create]) -> tuple[StreamRef, ...]:
-        assert command.body.id is not None
-        return _distinct([self.ref(_own_id(command.body.id)), *self._referred(command.body.values), *self._also(command.body)])
+        own = [] if command.body.id is None else [self.ref(_own_id(command.body.id))]  # none: a repeat, answered from its events
+        return _distinct([*own, *self._referred(command.body.values), *self._also(command.body)])
 
     def _change_streams(self, command: Command[Change]) -> tuple[StreamRef, ...]:
         return _distinct([self.ref(_known_id(command.body.id)), *self._referred(command.body.values), *self._also(command.body)])

@@ -92,7 +92,6 @@ class Pulse:
         self._beat = time.monotonic()
         self._worst = 0.0
         self._worst_at = 0.0
-        self._stood_since = 0.0
         self._woke = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -115,19 +114,17 @@ class Pulse:
         if late >= self._worst or now - self._worst_at > BEATS_REMEMBERED_S:
             self._worst, self._worst_at = late, now
         if late >= STANDSTILL_S:
-            self._stood_since, self._woke = self._beat, now
+            self._woke = now
         self._beat = now
 
     def late_s(self) -> float:
         """How long ago the loop should have turned, in seconds; the process was stopped or something blocked it."""
         return max(0.0, time.monotonic() - self._beat - BEAT_EVERY_S)
 
-    def held_up_s(self) -> float:
-        """For how long, in seconds, what is read now may have lain unread because the process stood still; 0 if it did not."""
-        now = time.monotonic()
-        if self.late_s() >= STANDSTILL_S:
-            return now - self._beat
-        return now - self._stood_since if now - self._woke < WAKING_S else 0.0
+    @property
+    def woke_lately(self) -> bool:
+        """Whether what is read now may have lain unread, because the process stood still."""
+        return self.late_s() >= STANDSTILL_S or time.monotonic() - self._woke < WAKING_S
 
     def worst_s(self) -> float:
         """The longest standstill of the last BEATS_REMEMBERED_S."""

@@ -140,7 +140,7 @@ class Host:
         await self.tables.open()
         self.connection = await connect(self.settings.nats_url, name=name)
         self.live = Live(self.connection)
-        self.server = Server(self.connection, name, begun=self._follow, held_up=self.pulse.held_up_s)
+        self.server = Server(self.connection, name, begun=self._follow)
         published, replicas = PublishedLog(name, self.log), self.settings.stream_replicas
         self.relay = Relay(self.connection, name, published, guard=published, replicas=replicas, kept=self.settings.streams_kept)
         self.batcher.start()

@@ -71,9 +71,9 @@ class Gateway:
         self.operations = Operations(self._settings, exposition, health)
         self._runner = Runner(
             self._app(
-                Server(services, self._identities, self._blobs, self._clock, self.pulse),
-                ZeyosServer(services, self._identities, self._blobs, self._clock, self.pulse),
-                Front(self._identities, rates, requests, self._spans, verbose=self._settings.log_level == "debug"),
+                Server(services, self._identities, self._blobs, self._clock),
+                ZeyosServer(services, self._identities, self._blobs, self._clock),
+                Front(self._identities, rates, requests, self._spans, self.pulse, verbose=self._settings.log_level == "debug"),
                 health,
             ),
             access_log=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Hashable
@@ -13,6 +14,7 @@ from aiohttp.typedefs import Middleware
 
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.logs import traced
+from libs.runtime.measures import Pulse
 from libs.runtime.spans import Spans
 from services.gateway import limits
 from services.gateway.dikas.serve import refused
@@ -39,16 +41,28 @@ STRICT_TRANSPORT: Final = "max-age=31536000"
 FREE: Final = frozenset({"/healthz", "/readyz"})  # whoever watches is not to be turned away
 PACE: Final = web.RequestKey("pace", Pace)
 COOKIE: Final = "ZEYOSID"
+TURNS: Final = 2
+TURN_S: Final = 0.01
+
+
+async def _who_hung_up() -> None:
+    """A process that stood still finds requests whose clients are gone, and may have asked another gateway since. A few turns of the loop
+    show who hung up: that request's handler is cancelled."""
+    for _ in range(TURNS):
+        await asyncio.sleep(TURN_S)
 
 
 class Front:
     """The outermost middleware of a gateway. ``verbose``: every request gets a line, not only those that are slow."""
 
-    def __init__(self, identities: Identities, rates: Rates, requests: Requests, spans: Spans | None, *, verbose: bool) -> None:
+    def __init__(
+        self, identities: Identities, rates: Rates, requests: Requests, spans: Spans | None, pulse: Pulse, *, verbose: bool
+    ) -> None:
         self._identities = identities
         self._rates = rates
         self._requests = requests
         self._spans = spans
+        self._pulse = pulse
         self._verbose = verbose
         self._policy = rates.policy
 
@@ -62,6 +76,8 @@ class Front:
         async def passed(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in FREE:
                 return await handler(request)
+            if self._pulse.woke_lately:
+                await _who_hung_up()
             trace, parent = trace_of(request.headers.get(HEADER, ""))
             dialect, began, status = dialect_of(request.path), time.perf_counter(), 0
             self._requests.open += 1

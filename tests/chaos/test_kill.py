@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import random
+import signal
 from collections.abc import Iterator
 
 import pytest
+from yarl import URL
 
 from tests.chaos.check import check
 from tests.chaos.faults import PROCESSES, frozen, killed, prober
@@ -26,6 +29,8 @@ CLOSES_KILLED = 4
 CLOSE_TAKES_S = 0.05
 UPLOADED = 500
 UPLOAD_TAKES_S = 1.0
+HUNG_UP = 20
+STANDSTILL_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,28 @@ async def test_a_till_service_frozen_for_seconds_answers_everybody_once_when_it_
     async with load(tills, "frozen", tills=TILLS, seed=SEED):
         await asyncio.sleep(BETWEEN_KILLS_S)
         await frozen(house, "pos", FROZEN_S)
+    await check(house, ledger)
+
+
+async def test_requests_whose_tills_hung_up_while_the_gateway_was_frozen_are_not_done(house: House, ledger: Ledger, tills: Counter) -> None:
+    """They may have asked another gateway since, and been told that it is not possible. The check finds receipts promised to nobody."""
+    url = URL(house.url)
+    body = json.dumps({"items": [{"articleId": tills.articles[0], "quantity": 1}], "payments": [{"type": 0}]})
+    pid = await house.pid("gateway")
+    house.signal(pid, signal.SIGSTOP)
+    try:
+        for number in range(HUNG_UP):
+            _, wire = await asyncio.open_connection(url.host, url.port)
+            wire.write(
+                f"POST /api/v1/payments/direct-sale HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {tills.tokens[STAFF[0]]}\r\n"
+                f"Idempotency-Key: hung-up-{number}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            await wire.drain()
+            wire.close()
+        await asyncio.sleep(STANDSTILL_S)
+    finally:
+        house.signal(pid, signal.SIGCONT)
+    assert await prober(tills, "awake").sell() is not None
     await check(house, ledger)
 
 

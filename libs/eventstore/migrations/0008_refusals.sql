@@ -50,10 +50,11 @@ begin
   select c.ix, c.fingerprint, c.first_position, c.last_position from c where c.fingerprint is not null;
 end $$;
 
--- The append as before (0007_numbers.sql), which turns away ('r') what was refused while the attempt was under way. `c_age`: seconds since the
--- attempt began. Refusals of the future, since the server's clock was set back, turn nothing away: else a key could not be used for hours. A claim that is held ('t') is a refusal too, and noted here.
+-- The append as before (0007_numbers.sql), which turns away ('r') what was refused while the attempt was under way. `c_began`: when each
+-- attempt began, in seconds since the epoch by this server's clock. Refusals of the future, since that clock was set back, turn nothing away: else a
+-- key could not be used for hours. A claim that is held ('t') is a refusal too, and noted here.
 create function append(
-  c_instance int[], c_id uuid[], c_fingerprint bytea[], c_age double precision[],
+  c_instance int[], c_id uuid[], c_fingerprint bytea[], c_began double precision[],
   w_command int[], w_stream text[], w_expected bigint[], w_events int[], w_rest bool[],
   e_write int[], e_offset int[], e_id uuid[], e_type text[], e_schema smallint[], e_series text[], e_data bytea[], e_meta bytea[],
   k_command int[], k_scope text[], k_value text[], k_stream text[], k_take bool[])
@@ -83,8 +84,8 @@ begin
     left join lateral (select z.instance from closed z where z.instance = i.instance limit 1) x on true),
   c as materialized (
     select u.ix::int as ix, u.instance, u.id, u.fingerprint, d.fingerprint as known, d.first_position, d.last_position,
-      r.at between begun - make_interval(secs => u.age) and moment as outlived
-    from unnest(c_instance, c_id, c_fingerprint, c_age) with ordinality u(instance, id, fingerprint, age, ix)
+      r.at between to_timestamp(u.began) and moment as outlived
+    from unnest(c_instance, c_id, c_fingerprint, c_began) with ordinality u(instance, id, fingerprint, began, ix)
     left join lateral (
       select k.fingerprint, k.first_position, k.last_position from commands k where k.instance = u.instance and k.id = u.id limit 1) d on true
     left join lateral (select f.at from refusals f where f.instance = u.instance and f.id = u.id limit 1) r on true),
@@ -176,7 +177,7 @@ begin
     on d.ix = j.ix;
 end $$;
 
--- As processes of the version before call it: they do not say how old their attempts are.
+-- As processes of the version before call it: they do not say when their attempts began.
 create or replace function append(
   c_instance int[], c_id uuid[], c_fingerprint bytea[],
   w_command int[], w_stream text[], w_expected bigint[], w_events int[], w_rest bool[],

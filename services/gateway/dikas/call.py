@@ -84,7 +84,7 @@ class Picture(msgspec.Struct, frozen=True):
 class Call:
     """What a handler works with. ``body`` is decoded; ``behind`` is set when query tables do not show a write yet; ``headers``
     are added to the answer's; ``tag`` is the ETag of what is answered, ``tag_live`` if the answer shows more than the tag tells. ``began``:
-    when the request came, on the monotonic clock; ``held_up``: for how many seconds it may have lain unread."""
+    when the request came, on the monotonic clock."""
 
     __slots__ = (
         "at",
@@ -113,7 +113,6 @@ class Call:
         blobs: Blobs,
         clock: Clock,
         trace: str,
-        held_up: float,
     ) -> None:
         self.request = request
         self.route = route
@@ -124,7 +123,7 @@ class Call:
         self.language = language_of(request)
         self.trace = trace
         self.at = clock.now()
-        self.began = time.monotonic() - held_up
+        self.began = time.monotonic()
         self.body: Any = None
         self.behind = False
         self.headers: dict[str, str] = {}

@@ -16,7 +16,6 @@ from libs.domain.errors import DomainError, Kind
 from libs.domain.principal import Principal
 from libs.runtime.asking import Services
 from libs.runtime.logs import present_trace
-from libs.runtime.measures import Pulse
 from services.gateway import bodies, limits
 from services.gateway.dikas import envelope, tags
 from services.gateway.dikas.call import Call, Picture, Route, bearer, language_of
@@ -43,17 +42,16 @@ class Broken(ConnectionError):
 class Server:
     """Turns routes into handlers; one per gateway process."""
 
-    def __init__(self, services: Services, identities: Identities, blobs: Blobs, clock: Clock, pulse: Pulse) -> None:
+    def __init__(self, services: Services, identities: Identities, blobs: Blobs, clock: Clock) -> None:
         self._services = services
         self._identities = identities
         self._blobs = blobs
         self._clock = clock
-        self._pulse = pulse
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             trace = present_trace()
-            call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace, self._pulse.held_up_s())
+            call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
             try:
                 return await self._answer(route, call)
             except DomainError as error:

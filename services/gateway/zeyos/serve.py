@@ -16,7 +16,6 @@ from libs.domain.clock import Clock
 from libs.domain.errors import DomainError, Kind
 from libs.runtime.asking import Services
 from libs.runtime.logs import present_trace
-from libs.runtime.measures import Pulse
 from services.gateway import limits
 from services.gateway.dikas import tags
 from services.gateway.dikas.call import Call, Route, bearer
@@ -60,17 +59,16 @@ class Body(msgspec.Struct, frozen=True):
 class Server:
     """Turns routes into handlers; one per gateway process. ``fields``: how the dialect calls the fields of records."""
 
-    def __init__(self, services: Services, identities: Identities, blobs: Blobs, clock: Clock, pulse: Pulse) -> None:
+    def __init__(self, services: Services, identities: Identities, blobs: Blobs, clock: Clock) -> None:
         self._services = services
         self._identities = identities
         self._blobs = blobs
         self._clock = clock
-        self._pulse = pulse
 
     def handler(self, route: Route, fields: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             trace = present_trace()
-            call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace, self._pulse.held_up_s())
+            call = Call(request, route, self._services, self._identities, self._blobs, self._clock, trace)
             names = {} if route.method == "POST" else fields
             try:
                 return await self._answer(route, call)

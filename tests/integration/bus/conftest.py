@@ -35,9 +35,9 @@ class Bus:
         await client.open()
         return client
 
-    async def server(self, *, held_up: Callable[[], float] = lambda: 0.0, **bounds: int) -> Server:
+    async def server(self, **bounds: int) -> Server:
         """Not started yet, so that handlers can be registered."""
-        return Server(await self.connection("server"), self.service, held_up=held_up, **bounds)
+        return Server(await self.connection("server"), self.service, **bounds)
 
     async def close(self) -> None:
         for connection in self._connections:

@@ -45,22 +45,6 @@ async def test_a_repeat_is_answered_as_it_was_whatever_happened_since(inn: Inn) 
     assert done(await till.get(f"receipts/{first.data['id']}"))["isVoided"] is True
 
 
-async def test_a_request_that_lay_in_a_frozen_gateway_does_not_do_what_was_refused_meanwhile(inn: Inn) -> None:
-    """The till hung up, asked another gateway, and was told that nothing is open; then somebody ordered."""
-    frozen = await inn.theke.another_gateway()
-    till, late = await inn.till(), await inn.till(url=frozen.address)
-    table, body = inn.tables[1], {"tableId": inn.tables[1], "payments": [{"type": 0}]}
-    refused(await till.post("payments/table", body, key="pay-1"), 409, "Nichts zu bezahlen")
-    await till.order(table, item(inn.menu["Cola"]))
-    frozen.pulse.held_up_s = lambda: 5.0  # type: ignore[method-assign]
-    answer = await late.post("payments/table", body, key="pay-1")
-    refused(answer, 503, "Dienst nicht erreichbar")
-    assert await numbers(till) == []
-    assert (await till.post("payments/table", body, key="pay-1")).status == 201
-    assert (await late.post("payments/table", body, key="pay-1")).status == 201, "it was done, and a repeat is told so"
-    assert await numbers(till) == [1]
-
-
 async def test_the_same_key_with_another_body_is_refused_and_changes_nothing(inn: Inn) -> None:
     till = await inn.till()
     await till.sell(item(inn.menu["Cola"]), key="sale-1")
