@@ -33,7 +33,7 @@ POSTGRES_EVERY_S: Final = 15.0
 POSTGRES_WITHIN_S: Final = 5.0
 BEAT_EVERY_S: Final = 0.25
 BEATS_REMEMBERED_S: Final = 30.0
-STANDSTILL_S: Final = 0.05  # so late a busy process seldom comes
+STANDSTILL_S: Final = 0.2  # so late a busy process seldom comes
 WAKING_S: Final = 0.5  # so long after a standstill it may be reading what came meanwhile
 
 OLDEST_SQL: Final = """select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8 as oldest,

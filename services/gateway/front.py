@@ -42,7 +42,7 @@ FREE: Final = frozenset({"/healthz", "/readyz"})  # whoever watches is not to be
 PACE: Final = web.RequestKey("pace", Pace)
 COOKIE: Final = "ZEYOSID"
 TURNS: Final = 2
-TURN_S: Final = 0.01
+TURN_S: Final = 0.002
 
 
 async def _who_hung_up() -> None:
