@@ -420,7 +420,7 @@ class Batcher:
             case "t":
                 submission.refuse(await self._taken(draft))
             case _ if any(ref.new for ref in submission.refs) and await self._exists(submission):
-                submission.refuse(DomainError(Kind.CONFLICT, "already_exists"))
+                await self._refused_as_existing(submission)
             case _:
                 for ref in submission.refs:
                     self._cache.drop(command.instance, ref.name)
@@ -446,6 +446,16 @@ class Batcher:
         """Whether a stream that was to be new is there: a repeat long after its command was forgotten."""
         new = [(submission.command.instance, ref.name, 0) for ref in submission.refs if ref.new]
         return any(stream.head > 0 for stream in await self._log.load(new))
+
+    async def _refused_as_existing(self, submission: Submission) -> None:
+        """What made the stream may be this command, done by another process since its own append was turned away: first the stream was
+        looked at, so its id is found now."""
+        refusal = DomainError(Kind.CONFLICT, "already_exists")
+        found = (await self._known([(submission.command, refusal)]))[0]
+        if found is not None:
+            await self._repeat(submission, found)
+        else:
+            submission.refuse(refusal)
 
     def _appended(self, draft: _Draft, outcome: Outcome) -> Done:
         submission = draft.submission
