@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -102,9 +103,11 @@ async def test_lost_ones_are_made_anew(connections: Connections, postgres_dsn: s
             await connection.fetchval("select 1 from pg_sleep(1)")
     await other.close()
     await asyncio.gather(*waiting, return_exceptions=True)
-    after = await usable(connections)
-    assert len(after) == MOST
-    assert before.isdisjoint(after)
+    after: set[int] = set()
+    async with asyncio.timeout(30):
+        while len(after) < MOST or not before.isdisjoint(after):  # that the server ended it shows at the latest when it is used
+            with contextlib.suppress(asyncpg.PostgresError, *LOST):
+                after = await usable(connections)
 
 
 async def test_what_nobody_wants_for_long_is_ended_but_for_one(postgres_dsn: str) -> None:
