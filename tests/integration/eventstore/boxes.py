@@ -124,6 +124,12 @@ class Issue(msgspec.Struct, frozen=True):
     refuse: bool = False
 
 
+class Ship(msgspec.Struct, frozen=True):
+    """Empties a box against a slip, as a bill is for a table; refused if there is nothing in it."""
+
+    box: str
+
+
 def _box(states: States, name: str) -> Box:
     box: Box = states[BOX.stream(name)]
     return box
@@ -170,6 +176,12 @@ def decide_issue(_: States, command: Command[Issue], __: Any) -> Decision:
     return Decision({SLIP.stream(command.id.hex): [SlipIssued(register=command.body.register)] * command.body.count})
 
 
+def decide_ship(states: States, command: Command[Ship], _: Any) -> Decision:
+    if _box(states, command.body.box).amount == 0:
+        raise conflict("box_empty")
+    return Decision({BOX.stream(command.body.box): [Emptied()], SLIP.stream(command.id.hex): [SlipIssued(register="till")]})
+
+
 def reply_box(states: States, command: Command[Any], _: Sequence[Recorded]) -> Box:
     return _box(states, command.body.box)
 
@@ -194,6 +206,7 @@ TYPES: dict[type[Any], CommandType] = {
     FillUnless: CommandType(
         "box.fill_unless", FillUnless, lambda c: (*one_box(c), StreamRef(BOX, c.body.guard, reads=True)), decide_fill_unless, reply_box
     ),
+    Ship: CommandType("box.ship", Ship, lambda c: (*one_box(c), StreamRef(SLIP, c.id.hex, new=True)), decide_ship, lambda *_: None),
     Rename: CommandType("box.rename", Rename, one_box, decide_rename, reply_box),
     Issue: CommandType("slip.issue", Issue, lambda c: (StreamRef(SLIP, c.id.hex, new=True),), decide_issue, reply_issue),
 }

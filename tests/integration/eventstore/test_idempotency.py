@@ -9,27 +9,24 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from libs.domain.decider import Command, CommandType, Decision, Lookup, States, StreamRef
+from libs.domain.decider import Command, CommandType, Lookup
 from libs.domain.errors import DomainError, Kind, not_found
-from libs.domain.principal import Principal, system
+from libs.domain.principal import Principal
 from libs.eventstore.log import Log, LogBusy, LogUnreachable
 from libs.projections.projector import Projector
 from libs.projections.tables import Tables
 from libs.runtime.dispatcher import Dispatcher
 from tests.integration.eventstore.boxes import (
-    BOX,
     NOON,
-    SLIP,
     TYPES,
     Box,
-    Emptied,
     Empty,
     Fill,
     Issue,
     Move,
     Place,
     Rename,
-    SlipIssued,
+    Ship,
     Work,
     assert_sound,
     everything,
@@ -131,27 +128,20 @@ async def test_what_another_process_did_for_it_since_its_own_append_was_turned_a
     """Soaks with two processes met it once in 26,000 receipts: one's append was turned away, since somebody had ordered at the table; the
     other one did it in that moment; then the first found the receipt, and told the till that it existed already."""
 
-    def decide(states: States, command: Command[Empty], _: Any) -> Decision:
-        return Decision({BOX.stream(command.body.box): [Emptied()], SLIP.stream(command.id.hex): [SlipIssued(register="till")]})
-
-    def streams(command: Command[Empty]) -> tuple[StreamRef, ...]:
-        return StreamRef(BOX, command.body.box), StreamRef(SLIP, command.id.hex, new=True)
-
-    ship = CommandType("box.ship", Empty, streams, decide, lambda *_: None)
     async with working(place) as one, working(place) as other:
         await one.do(Fill("a"))
-        command, append = Command(uuid4(), NOON, system(1, "boxes"), Empty("a")), one.log.append
+        id_, append = uuid4(), one.log.append
 
         async def turned_away_and_then_done(arrays: Sequence[Sequence[Any]]) -> Any:
             one.log.append = append  # type: ignore[method-assign]
             await other.do(Fill("a"))
             outcomes = await append(arrays)
             assert [outcome.outcome for outcome in outcomes] == ["x"]
-            await other.batcher.submit(ship, command, None, b"ship", timeout=10.0)
+            await other.do(Ship("a"), id=id_)
             return outcomes
 
         one.log.append = turned_away_and_then_done  # type: ignore[method-assign]
-        assert (await one.batcher.submit(ship, command, None, b"ship", timeout=10.0)).duplicate
+        assert (await one.do(Ship("a"), id=id_)).duplicate
         assert len(await assert_sound(one.log)) == 4
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from datetime import timedelta
 from typing import Any
@@ -14,8 +15,26 @@ import pytest
 from libs.domain.decider import Command
 from libs.domain.errors import DomainError, Kind, conflict, unavailable
 from libs.domain.principal import system
-from tests.integration.eventstore.boxes import NOON, TYPES, Fill, Move, Place, Rename, Work, assert_sound, everything, fingerprint, working
+from tests.integration.eventstore.boxes import (
+    NOON,
+    TYPES,
+    Fill,
+    Move,
+    Place,
+    Rename,
+    Ship,
+    SlipIssued,
+    Work,
+    assert_sound,
+    everything,
+    fingerprint,
+    working,
+)
 from tests.integration.eventstore.test_query_plans import arrays
+
+TILLS = 4
+COMMANDS = 40
+HURRY_S = 0.01
 
 
 async def refused(work: Work, body: Any, id_: UUID) -> None:
@@ -96,6 +115,43 @@ async def test_each_refusal_counts_from_its_own_moment(work: Work) -> None:
     await work.do(Fill("a"))
     await superseded(work, Move("a", "b"), id_, between)
     await work.do(Move("a", "b"), id=id_)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_command_is_both_refused_and_done_however_two_processes_hurry(place: Place, seed: int) -> None:
+    """Each is tried by both at the same time, while somebody fills the box; who was told that it is not possible must be right."""
+    dice = random.Random(seed)
+    refusals: dict[UUID, str] = {}
+
+    async def attempt(work: Work, id_: UUID, began: float) -> None:
+        await asyncio.sleep(dice.random() * HURRY_S)
+        try:
+            await work.do(Ship("a"), id=id_, began=began)
+        except DomainError as error:
+            if error.kind is not Kind.UNAVAILABLE:
+                refusals[id_] = error.reason
+
+    async with working(place) as one, working(place) as other, working(place) as third:
+        running = True
+
+        async def fill() -> None:
+            while running:
+                await third.do(Fill("a"))
+                await asyncio.sleep(dice.random() * HURRY_S)
+
+        async def till() -> None:
+            for _ in range(COMMANDS):
+                id_, began = uuid4(), time.monotonic()
+                await asyncio.gather(attempt(one, id_, began), attempt(other, id_, began))
+
+        filling = asyncio.ensure_future(fill())
+        await asyncio.gather(*(till() for _ in range(TILLS)))
+        running = False
+        await filling
+        done = {event.command for event in await assert_sound(third.log) if event.type == SlipIssued.TYPE}
+    assert done
+    assert refusals
+    assert {id_: why for id_, why in refusals.items() if id_ in done} == {}
 
 
 async def test_what_may_yet_be_done_is_no_refusal(work: Work) -> None:
