@@ -133,14 +133,14 @@ async def test_what_another_process_did_for_it_since_its_own_append_was_turned_a
         id_, append = uuid4(), one.log.append
 
         async def turned_away_and_then_done(arrays: Sequence[Sequence[Any]]) -> Any:
-            one.log.append = append  # type: ignore[method-assign]
+            one.log.append = append  # type: ignore[method-assign]  # hooked once only
             await other.do(Fill("a"))
             outcomes = await append(arrays)
             assert [outcome.outcome for outcome in outcomes] == ["x"]
             await other.do(Ship("a"), id=id_)
             return outcomes
 
-        one.log.append = turned_away_and_then_done  # type: ignore[method-assign]
+        one.log.append = turned_away_and_then_done  # type: ignore[method-assign]  # to do something in that moment
         assert (await one.do(Ship("a"), id=id_)).duplicate
         assert len(await assert_sound(one.log)) == 4
 

@@ -38,7 +38,7 @@ async def test_the_fastest_answer_counts(place: Place, quick: int) -> None:
     try:
         clock, slow = ServerClock(), Slow(connection, quick)
         assert clock.is_due
-        await clock.ask(slow, 5.0)  # type: ignore[arg-type]
+        await clock.ask(slow, 5.0)  # type: ignore[arg-type]  # it stands for a connection
         assert (slow.asked, clock.is_due) == (ASKED_AT_ONCE, False)
         told = clock.at(time.monotonic())
         assert abs(told - await connection.fetchval("select extract(epoch from clock_timestamp())::float")) < CLOSE_S
