@@ -20,7 +20,7 @@ from libs.cli.checks.postgres import postgres
 from libs.cli.log import NotDone
 from libs.cli.status import collect, find
 from libs.domain.errors import DomainError
-from libs.eventstore.log import LOST, LogUnreachable
+from libs.eventstore.log import LOST
 from libs.runtime.config import Settings
 from libs.runtime.databases import log_dsn, read_dsn
 from libs.runtime.endpoints import NotRunning
@@ -51,7 +51,7 @@ exit codes:
 """
 
 MARKS: Final = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.HINT: "·", Severity.FINE: "✓"}
-FAILURES: Final = (*LOST, LogUnreachable, asyncpg.PostgresError, NatsError, DomainError, NotDone)
+FAILURES: Final = (*LOST, asyncpg.PostgresError, NatsError, DomainError, NotDone)
 
 
 def add(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -24,7 +24,7 @@ from libs.contracts.auth.events import INSTALLATION
 from libs.domain.errors import DomainError
 from libs.domain.ids import instance_token
 from libs.domain.principal import system
-from libs.eventstore.log import LOST, Log, LogUnreachable
+from libs.eventstore.log import LOST, Log
 from libs.runtime.asking import Services, connected
 from libs.runtime.config import SERVICES, Settings
 from libs.runtime.endpoints import NotRunning
@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _refused(str(refusal), exits.USAGE)
     except NotTaken as refusal:
         return _refused(str(refusal), exits.FAILED)
-    except (*LOST, LogUnreachable, asyncpg.PostgresError, NatsError, DomainError) as error:
+    except (*LOST, asyncpg.PostgresError, NatsError, DomainError) as error:
         return _refused(f"the log cannot be read: {str(error) or type(error).__name__}", exits.FAILED)
     except KeyboardInterrupt:
         return exits.DONE

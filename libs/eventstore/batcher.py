@@ -27,7 +27,7 @@ from libs.domain.errors import DomainError, Kind, unavailable
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import derived
 from libs.eventstore.codec import EVENT_MAX_BYTES, Meta, UnknownEvent, encode
-from libs.eventstore.log import CLOSED, Known, Log, LogBusy, LogUnreachable, Outcome
+from libs.eventstore.log import CLOSED, Known, Log, LogUnreachable, Outcome
 from libs.eventstore.measures import Appending
 from libs.eventstore.states import StateCache
 
@@ -146,18 +146,12 @@ class Batcher:
     async def refuse(self, type_: CommandType, command: Command[Any], fingerprint: bytes, refusal: DomainError) -> Done:
         """What became of a command that was done before; else it is refused for what its facts say. Raises the refusal, or ``key_misuse``
         if its id was used for something else."""
-        try:
-            found = (await self._known([(command, refusal)]))[0]
-            if found is None:
-                raise refusal
-            submission = Submission(type_, command, None, fingerprint, 0)
-            await self._repeat(submission, found)
-            return await submission.future
-        except (LogUnreachable, LogBusy):
-            raise unavailable("log_unreachable") from None
-        except UnknownEvent as error:
-            log.error("newer events in the log, stepping back", schema=self._log.schema, unknown=str(error))
-            raise unavailable("newer_events") from None
+        found = (await self._known([(command, refusal)]))[0]
+        if found is None:
+            raise refusal
+        submission = Submission(type_, command, None, fingerprint, 0)
+        await self._repeat(submission, found)
+        return await submission.future
 
     def _enqueue(self, submission: Submission, *, first: bool = False) -> None:
         queue = self._waiting.setdefault(submission.command.instance, deque())
@@ -224,7 +218,7 @@ class Batcher:
             drafts = self._fit(drafts)
             if drafts:
                 await self._append(drafts)
-        except (LogUnreachable, LogBusy) as error:
+        except LogUnreachable as error:
             await self._again(batch, str(error))
         except Exception as error:
             await self._apart(batch, error)

@@ -11,9 +11,11 @@ from uuid import UUID
 
 import msgspec
 
+from libs.domain.errors import DomainError, Kind
 from libs.domain.events import Event, Recorded, event_class
 
 EVENT_MAX_BYTES = 256 * 1024
+RETRY_AFTER_S = 0.1
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 _upcasters: dict[tuple[str, int], Upcaster] = {}
@@ -21,8 +23,15 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 _decoders: dict[type[Event], msgspec.json.Decoder[Any]] = {}
 
 
-class UnknownEvent(Exception):
+class UnknownEvent(DomainError):
     """The log holds a type or version that this process does not know: a newer process wrote it, so this one steps back."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Kind.UNAVAILABLE, "newer_events", retry_after_s=RETRY_AFTER_S)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

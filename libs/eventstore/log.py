@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from libs.domain.errors import DomainError, Kind
 from libs.domain.events import Recorded
 from libs.eventstore.codec import recorded
 from libs.eventstore.connections import Connections
@@ -28,29 +29,40 @@ APPEND_TIMEOUT_S = 8.0
 READ_TIMEOUT_S = 12.0  # a server that fell silent; a slow statement ends earlier, by STATEMENT_TIMEOUT_MS
 READ_MAX_ROWS = 5_000
 READERS_MAX = 2  # connections
+RETRY_AFTER_S = 0.1
 CLOSED = "closed"  # for good
 
-# a killed connection surfaces as any of these; InternalClientError is no subclass of the others
+# a killed connection surfaces as any of these, InternalClientError being no subclass of the others; and so does a server without room:
+# a full disk, too many connections
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
     ConnectionError,
     OSError,
     TimeoutError,
 )
-# the lock was not to be had in time: nothing was stored
+# a lock was not to be had in time, or the statement took too long: nothing was stored
 BUSY = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 
 
-class LogUnreachable(Exception):
-    """The log's database cannot be reached, or its connection was lost in mid-statement."""
+class LogUnreachable(DomainError):
+    """The log's database cannot be reached, or its connection was lost in mid-statement. Whoever asked is told to repeat; ``why`` is for
+    the service's own lines only."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(Kind.UNAVAILABLE, "log_unreachable", retry_after_s=RETRY_AFTER_S)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
 
 
-class LogBusy(Exception):
-    """Another process held the log's lock too long; nothing was stored."""
+class LogBusy(LogUnreachable):
+    """Another process held the log's lock too long, or the statement took too long; nothing was stored."""
 
 
 class Loaded:
@@ -213,11 +225,7 @@ class Log:
         """Finds commands as ``find_commands`` does; those that are not known are noted as refused, and attempts that are under way by now
         will not be appended. Raises LogBusy if the log's lock was not to be had, LogUnreachable."""
         found: list[Known | None] = [None] * len(wanted)
-        try:
-            rows = await self._read("refuse", [w[0] for w in wanted], [w[1] for w in wanted])
-        except BUSY as error:
-            raise LogBusy(str(error)) from error
-        for row in rows:
+        for row in await self._read("refuse", [w[0] for w in wanted], [w[1] for w in wanted]):
             found[row["ix"] - 1] = Known(row["fingerprint"], row["first_position"], row["last_position"])
         return found
 
@@ -252,11 +260,13 @@ class Log:
         return [recorded(row) for row in await self._read("read_stream_everywhere", stream)]
 
     async def ask(self, statement: str, *arguments: Any) -> list[Any]:
-        """What the log's server says of itself; not of events. Raises LogUnreachable."""
+        """What the log's server says of itself; not of events. Raises LogUnreachable, or LogBusy: a lock, or too slow."""
         if self._readers is None:
             raise LogUnreachable("the log is not open")
         try:
             return await self._readers.fetch(statement, *arguments)
+        except BUSY as error:
+            raise LogBusy(str(error)) from error
         except LOST as error:
             raise LogUnreachable(str(error)) from error
 

@@ -167,7 +167,7 @@ class Forgetting:
             try:
                 await self.sweep(instance)
                 self._process.reached(instance)
-            except (DomainError, LogUnreachable) as error:
+            except DomainError as error:
                 log.warning("sweep postponed", service=self._family.service, instance=instance, error=str(error))
                 self._process.stopped(instance, str(error))
 

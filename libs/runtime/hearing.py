@@ -19,7 +19,6 @@ from libs.bus import subjects
 from libs.bus.client import Client
 from libs.contracts.lives import LIFE_BEGAN, LifeBegan
 from libs.domain.errors import DomainError
-from libs.eventstore.log import LogUnreachable
 from libs.runtime import lives
 from libs.runtime.asking import Services
 from libs.runtime.log_reading import LogRequest
@@ -149,7 +148,7 @@ class Hearing:
                 await self._follow(instance, source)
                 self._failed.pop((instance, source), None)
             except Exception as error:
-                if isinstance(error, DomainError | LogUnreachable):
+                if isinstance(error, DomainError):
                     log.warning("hearing postponed", instance=instance, source=source, error=str(error))
                 else:
                     log.exception("hearing stopped", instance=instance, source=source)

@@ -21,7 +21,7 @@ from libs.bus.connection import Connection
 from libs.bus.relay import State
 from libs.domain.errors import DomainError
 from libs.domain.ids import instance_token
-from libs.eventstore.log import LOST, LogUnreachable
+from libs.eventstore.log import LOST
 
 if TYPE_CHECKING:
     from libs.runtime.service import Host
@@ -244,7 +244,7 @@ class ServiceMeasures(Collector):
             try:
                 async with asyncio.timeout(POSTGRES_WITHIN_S):
                     self.postgres = await self._looked()
-            except (DomainError, LogUnreachable, asyncpg.PostgresError, *LOST) as error:
+            except (DomainError, asyncpg.PostgresError, *LOST) as error:
                 log.warning("postgres is not measured", error=str(error) or type(error).__name__)
                 self.postgres = None
             await asyncio.sleep(POSTGRES_EVERY_S)

@@ -17,7 +17,6 @@ from libs.contracts.erp import RECORDS
 from libs.domain.errors import DomainError
 from libs.domain.principal import system
 from libs.domain.records import RecordType
-from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
 from libs.records.numbered import Delete, Dropped
 from libs.runtime.asking import Services
@@ -76,7 +75,7 @@ class Sweeping:
                     await self.sweep(datetime.now(UTC) - KEPT_UNNAMED)
                     self._process.came_round()
                 self._process.reached(EVERY_INSTANCE)
-            except (DomainError, LogUnreachable) as error:
+            except DomainError as error:
                 log.warning("sweep of files postponed", error=str(error))
                 self._process.stopped(EVERY_INSTANCE, str(error))
             await self._process.rest(SWEEP_EVERY_S)

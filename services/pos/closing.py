@@ -16,12 +16,11 @@ from libs.contracts.pos.events import ReceiptIssued
 from libs.contracts.pos.house import CloseDay, CountShift, FinishDay, OpenTable, SettleShift, Shift, XReport, ZReport
 from libs.contracts.pos.permissions import DAY_CLOSE
 from libs.domain.decider import Command, CommandType, Lookup
-from libs.domain.errors import DomainError, Kind, unavailable
+from libs.domain.errors import DomainError, Kind
 from libs.domain.events import Recorded
 from libs.domain.ids import derived
 from libs.domain.principal import Principal
 from libs.eventstore.codec import UnknownEvent, recorded
-from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
 from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.service import Host
@@ -187,17 +186,14 @@ class Closings:
 
     async def _receipts(self, instance: int, after: int, up_to: int, unreadable: list[int]) -> Any:
         """Receipts of the log in order; the positions of those that cannot be read go to ``unreadable``."""
-        try:
-            while rows := await self._host.log.read_types(instance, RECEIPTS, after, up_to, PAGE_ROWS):
-                for row in rows:
-                    try:
-                        yield recorded(row)
-                    except (msgspec.DecodeError, UnknownEvent) as error:
-                        log.error("a receipt cannot be read", instance=instance, position=row["position"], error=str(error))
-                        unreadable.append(row["position"])
-                after = rows[-1]["position"]
-        except LogUnreachable:
-            raise unavailable("log_unreachable") from None
+        while rows := await self._host.log.read_types(instance, RECEIPTS, after, up_to, PAGE_ROWS):
+            for row in rows:
+                try:
+                    yield recorded(row)
+                except (msgspec.DecodeError, UnknownEvent) as error:
+                    log.error("a receipt cannot be read", instance=instance, position=row["position"], error=str(error))
+                    unreadable.append(row["position"])
+            after = rows[-1]["position"]
 
     async def _execute(self, type_: CommandType, command: Command[Any], request: Request) -> tuple[Any, bool]:
         return await self._host.dispatcher.execute(type_, command, timeout=request.left())

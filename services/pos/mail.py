@@ -27,7 +27,6 @@ from libs.contracts.pos.house import HouseSettings, MailServer
 from libs.domain.decider import Command
 from libs.domain.errors import DomainError, FieldError, Kind, invalid, not_found
 from libs.domain.principal import system
-from libs.eventstore.log import LogUnreachable
 from libs.runtime.dispatcher import command_of, decoded, principal_of
 from libs.runtime.sealed import Sealed
 from libs.runtime.service import Host
@@ -131,13 +130,10 @@ class Mails:
     async def _outcome(self, command: Command[MailReceipt]) -> str | None:
         """What has become of it so far, from the log: a repeat may find it sent."""
         instance = command.instance
-        try:
-            head = (await self._host.log.heads()).get(instance, 0)
-            state: ReceiptState = RECEIPT.initial
-            for event in await self._host.log.read_stream(instance, RECEIPT.stream(command.body.receipt), head):
-                state = RECEIPT.evolve(state, event)
-        except LogUnreachable:
-            raise DomainError(Kind.UNAVAILABLE, "log_unreachable", retry_after_s=0.5) from None
+        head = (await self._host.log.heads()).get(instance, 0)
+        state: ReceiptState = RECEIPT.initial
+        for event in await self._host.log.read_stream(instance, RECEIPT.stream(command.body.receipt), head):
+            state = RECEIPT.evolve(state, event)
         return state.mails.get(mail_key(command))
 
     async def _send(self, command: Command[MailReceipt], settings: HouseSettings) -> None:

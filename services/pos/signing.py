@@ -27,7 +27,6 @@ from libs.domain.decider import Command, CommandType, Decision, States, StreamRe
 from libs.domain.errors import DomainError, not_found
 from libs.domain.events import Recorded
 from libs.domain.principal import system
-from libs.eventstore.log import LogUnreachable
 from libs.projections.tables import Statement
 from libs.runtime.processes import EVERY_INSTANCE
 from libs.runtime.processes import Process as Work
@@ -276,7 +275,7 @@ class Signings:
                     await self.sweep_once(SystemClock().now() - SWEEP_AFTER)
                     self._process.came_round()
                 self._process.reached(EVERY_INSTANCE)
-            except (DomainError, LogUnreachable) as error:
+            except DomainError as error:
                 log.warning("unsigned receipts are looked for later", error=str(error))
                 self._process.stopped(EVERY_INSTANCE, str(error))
             await self._process.rest(SWEEP_EVERY_S)

@@ -11,10 +11,8 @@ import structlog
 
 from libs.domain.clock import Clock, SystemClock
 from libs.domain.decider import Command, CommandType
-from libs.domain.errors import DomainError, unavailable
+from libs.domain.errors import DomainError
 from libs.domain.events import Recorded
-from libs.eventstore.codec import UnknownEvent
-from libs.eventstore.log import LogUnreachable
 from libs.runtime.measures import OpenWork
 from libs.runtime.processes import EVERY_INSTANCE, Process
 from libs.runtime.service import Host
@@ -34,12 +32,7 @@ class HostJournal:
         self._host = host
 
     async def read(self, instance: int, stream: str) -> Sequence[Recorded]:
-        try:
-            return await self._host.log.read_stream(instance, stream, _EVERYTHING)
-        except LogUnreachable:
-            raise unavailable("log_unreachable") from None
-        except UnknownEvent:
-            raise unavailable("newer_events") from None
+        return await self._host.log.read_stream(instance, stream, _EVERYTHING)
 
     async def execute(self, type_: CommandType, command: Command[Any], timeout: float) -> tuple[Any, bool]:
         return await self._host.dispatcher.execute(type_, command, timeout=timeout)
@@ -70,7 +63,7 @@ class Sweep:
                 older = SWEEP_AFTER
                 self._process.reached(EVERY_INSTANCE)
                 self._process.came_round()
-            except (DomainError, LogUnreachable) as error:
+            except DomainError as error:
                 log.warning("payments are looked for later", error=str(error))
                 self._process.stopped(EVERY_INSTANCE, str(error))
             await self._process.rest(SWEEP_EVERY_S)

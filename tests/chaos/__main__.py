@@ -80,7 +80,9 @@ async def soak(seed: int, minutes: float, replicas: str, faults: Mapping[Fault, 
         print(f"  all {account.events} events, {account.receipts} receipts and {account.orders} orders accounted for", flush=True)
         print(f"  stopped within {await house.close():.1f} s", flush=True)
     except AssertionError as failure:
-        print(f"soak: FAILED with seed {seed}\n{failure}\n{house.log_tail()}", file=sys.stderr, flush=True)
+        kept = house.abandon()
+        print(f"soak: FAILED with seed {seed}\n{failure}\n{house.log_tail()}", file=sys.stderr)
+        print(f"soak: its state and what all processes said: {kept}", file=sys.stderr, flush=True)
         return False
     finally:
         house.demolish()

@@ -45,6 +45,7 @@ class House:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._opened = 0
+        self._abandoned = False
 
     @classmethod
     def on_new_ground(cls, **settings: str) -> House:
@@ -113,7 +114,18 @@ class House:
         self._process = None
 
     def demolish(self) -> None:
-        """End whatever still runs, and remove the state."""
+        """End whatever still runs, and remove the state unless it was abandoned."""
+        self._end()
+        if not self._abandoned:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def abandon(self) -> Path:
+        """End whatever still runs, and leave everything as it is for whoever wants to know what happened. The directory."""
+        self._end()
+        self._abandoned = True
+        return self.directory
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait(STOP_WITHIN_S)
@@ -121,7 +133,6 @@ class House:
         deadline = time.monotonic() + STOP_WITHIN_S
         while time.monotonic() < deadline and any(child.pid and is_running(child.pid) for child in self._children()):
             time.sleep(0.05)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def processes(self) -> list[str]:

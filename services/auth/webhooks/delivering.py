@@ -18,7 +18,6 @@ from libs.bus import subjects
 from libs.domain.decider import Command
 from libs.domain.errors import DomainError
 from libs.domain.principal import system
-from libs.eventstore.log import LogUnreachable
 from libs.runtime.asking import Services
 from libs.runtime.log_reading import LogRequest
 from libs.runtime.publishing import CloudEvent
@@ -99,7 +98,7 @@ class Deliveries:
                     await self._review(first=not led)
                 elif led:
                     await self._stop()
-            except (DomainError, LogUnreachable) as error:
+            except DomainError as error:
                 log.warning("webhooks cannot be looked at", error=str(error))
             except Exception:  # a newer process wrote what this one does not know: what runs goes on as it is
                 log.exception("webhooks cannot be looked at")
@@ -169,7 +168,7 @@ class Deliveries:
                     return
             except Overtaken:
                 log.info("another process sends to this webhook", **told)
-            except (DomainError, LogUnreachable) as error:
+            except DomainError as error:
                 log.warning("webhook postponed", error=str(error), **told)
             except Exception:
                 log.exception("webhook postponed", **told)
@@ -181,7 +180,7 @@ class Deliveries:
         command = Command(uuid4(), self._courier.now(), system(instance, self._host.service.name), body)
         try:
             await self._host.dispatcher.execute(END, command, timeout=END_WITHIN_S)
-        except (DomainError, LogUnreachable) as error:
+        except DomainError as error:
             log.warning("webhook could not be ended", instance=instance, webhook=endpoint.key, error=str(error))
             return False
         self._wake.set()

@@ -204,3 +204,22 @@ async def test_stopping_finishes_what_came_and_takes_no_more(place: Place) -> No
         assert all(task.done() and task.exception() is None for task in came)
         with pytest.raises(DomainError, match="shutting_down"):
             await work.do(Fill("late"))
+
+
+async def test_what_finds_a_full_disk_is_done_once_there_is_room(place: Place, work: Work) -> None:
+    """The server's own words for it were an internal error of the command, for good."""
+    connection = await place.connect()
+    await connection.execute(
+        f"create function {place.schema}.no_room() returns trigger language plpgsql as "
+        f"$$ begin raise 'could not extend file: no space left on device' using errcode = 'disk_full'; end $$; "
+        f"create trigger no_room before insert on {place.schema}.events execute function {place.schema}.no_room()"
+    )
+    attempts = Appends(work.log)
+    waiting = asyncio.create_task(work.do(Fill("b")))
+    async with asyncio.timeout(10):
+        while len(attempts.sizes) < 2:  # noqa: ASYNC110 - nothing tells of the second attempt
+            await asyncio.sleep(0.01)
+    await connection.execute(f"drop trigger no_room on {place.schema}.events")
+    await connection.close()
+    assert not (await waiting).duplicate
+    assert len(await assert_sound(work.log)) == 1
