@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
-
 from libs.domain.errors import unavailable
+from libs.eventstore.connections import Connections
 from libs.eventstore.log import LOST
 
 CONNECT_TIMEOUT_S: Final = 3.0
 STATEMENT_TIMEOUT_MS: Final = 5_000
-POOL_SIZE: Final = 2
+CONNECTIONS_MAX: Final = 2
 
 _TABLE = """create table if not exists secrets (
   instance int not null, name text not null, value bytea not null, at timestamptz not null default clock_timestamp(),
@@ -24,22 +23,20 @@ class Secrets:
     """Values by instance and name. A value is written once; a new secret takes a new name."""
 
     def __init__(self, dsn: str, schema: str) -> None:
-        self._dsn = dsn
         self._schema = schema
-        self._pool: asyncpg.Pool | None = None
-
-    async def open(self) -> None:
-        self._pool = await asyncpg.create_pool(
-            self._dsn,
-            min_size=1,
-            max_size=POOL_SIZE,
+        self._connections = Connections(
+            dsn,
+            most=CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={
-                "search_path": self._schema,
-                "application_name": f"theke {self._schema} secrets",
+                "search_path": schema,
+                "application_name": f"theke {schema} secrets",
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             },
         )
+
+    async def open(self) -> None:
+        await self._connections.open()
         await self.create(_TABLE)
 
     async def create(self, table: str) -> None:
@@ -51,16 +48,14 @@ class Secrets:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """A connection to auth's own database. Raises ``unavailable``."""
-        assert self._pool is not None
         try:
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            async with self._connections.lend() as connection:
                 yield connection
         except LOST as error:
             raise unavailable("log_unreachable") from error
 
     async def close(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
+        self._connections.close()
 
     async def keep(self, instance: int, name: str, value: bytes) -> bytes:
         """Writes a value unless the name is taken; returns what is there now."""
