@@ -22,7 +22,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from libs.domain.decider import Command, CommandType, Decision, StreamRef
+from libs.domain.decider import Claim, Command, CommandType, Decision, StreamRef
 from libs.domain.errors import DomainError, Kind, unavailable
 from libs.domain.events import Event, Recorded
 from libs.domain.ids import derived
@@ -407,14 +407,14 @@ class Batcher:
                 await self._repeat(submission, Known(submission.fingerprint, outcome.first, outcome.last))
             case "m":
                 submission.refuse(DomainError(Kind.UNPROCESSABLE, "key_misuse"))
-            case "r":  # not to be asked again on somebody's behalf: who waits for this may have given up long ago
-                submission.refuse(DomainError(Kind.UNAVAILABLE, "superseded"))
+            case "r":
+                await self._superseded(draft)
             case "c":
                 submission.refuse(await self._closed(command.instance))
             case "t":
                 submission.refuse(await self._taken(draft))
             case _ if any(ref.new for ref in submission.refs) and await self._exists(submission):
-                await self._refused_as_existing(submission)
+                await self._refuse_unless_known(submission, DomainError(Kind.CONFLICT, "already_exists"))
             case _:
                 for ref in submission.refs:
                     self._cache.drop(command.instance, ref.name)
@@ -422,12 +422,21 @@ class Batcher:
 
     async def _taken(self, draft: _Draft) -> DomainError:
         """The refusal, naming the first of the command's claims that somebody holds."""
-        claims = (*draft.decision.take, *draft.decision.give_up)
+        return _claim_taken((*await self._held(draft), *draft.decision.take, *draft.decision.give_up)[0])
+
+    async def _held(self, draft: _Draft) -> list[Claim]:
+        """Those of the claims it would take that somebody has now."""
         instance = draft.submission.command.instance
         holders = await self._log.holders([(instance, claim.scope, claim.value) for claim in draft.decision.take])
-        held = [claim for claim, holder in zip(draft.decision.take, holders, strict=True) if holder is not None]
-        claim = (*held, *claims)[0]
-        return DomainError(Kind.CONFLICT, "claim_taken", {"scope": claim.scope, "value": claim.value})
+        return [claim for claim, holder in zip(draft.decision.take, holders, strict=True) if holder is not None]
+
+    async def _superseded(self, draft: _Draft) -> None:
+        """It was refused while this attempt was under way. What would be refused now too is told so: it may be the same attempt,
+        asked for again since its answer was lost. All else is not asked for again on somebody's behalf, who may have given up long ago."""
+        if held := await self._held(draft):
+            await self._refuse_unless_known(draft.submission, _claim_taken(held[0]))
+        else:
+            draft.submission.refuse(DomainError(Kind.UNAVAILABLE, "superseded"))
 
     async def _closed(self, instance: int) -> DomainError:
         """Why nothing is appended. What is known of a log that contradicts its copy may be what it lost."""
@@ -441,10 +450,9 @@ class Batcher:
         new = [(submission.command.instance, ref.name, 0) for ref in submission.refs if ref.new]
         return any(stream.head > 0 for stream in await self._log.load(new))
 
-    async def _refused_as_existing(self, submission: Submission) -> None:
-        """What made the stream may be this command, done by another process since its own append was turned away: first the stream was
-        looked at, so its id is found now."""
-        refusal = DomainError(Kind.CONFLICT, "already_exists")
+    async def _refuse_unless_known(self, submission: Submission, refusal: DomainError) -> None:
+        """What is in its way may be this command itself, done by another process since its own append was turned away: that was looked at
+        first, so its id is found now."""
         found = (await self._known([(submission.command, refusal)]))[0]
         if found is not None:
             await self._repeat(submission, found)
@@ -503,6 +511,10 @@ class Batcher:
                 state = ref.aggregate.evolve(state, event)
             states[ref.name] = state
         submission.resolve(Done(tuple(events), states, known.last, duplicate=True))
+
+
+def _claim_taken(claim: Claim) -> DomainError:
+    return DomainError(Kind.CONFLICT, "claim_taken", {"scope": claim.scope, "value": claim.value})
 
 
 def _arrays(drafts: Sequence[_Draft]) -> list[Sequence[Any]]:

@@ -58,7 +58,7 @@ class Offline:
 
     async def sync(self, request: Request) -> bytes:
         """Everything that does not depend on each other at once; what does, one after the other. Raises ``unavailable`` if any item may
-        or may not have been done: then all of it is to be sent again, which is harmless."""
+        or may not have been done, once nothing of it is under way any more: then all of it is to be sent again, which is harmless."""
         asked: Sync = decoded(request.body, Sync)
         principal = principal_of(request)
         if not principal.may(ORDERS, write=True):
@@ -73,7 +73,9 @@ class Offline:
             for ix in lane:
                 answers[ix] = await self._one(asked.items[ix], bodies[ix], asked.register, principal, request)
 
-        await asyncio.gather(*(run(lane) for lane in lanes))
+        for ended in await asyncio.gather(*(run(lane) for lane in lanes), return_exceptions=True):
+            if ended is not None:
+                raise ended
         return msgspec.msgpack.encode(SyncAnswer(items=tuple(answer for answer in answers if answer is not None)))
 
     async def _one(self, item: SyncItem, body: Any, register: str, principal: Principal, request: Request) -> Synced:

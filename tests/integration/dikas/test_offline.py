@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 
 from libs.contracts.pos.commands import ITEMS_PER_ORDER_MAX
 from libs.contracts.pos.house import ChangeSettings, HouseSettings
+from libs.domain.errors import unavailable
 from libs.domain.principal import system
 from tests.house import Inn, Theke, Till, done, fields_named, free_item, item, refused
 
 REGISTER = {"Theke-Register": "van"}
+SLOWLY_S = 0.5
 
 
 def ago(minutes: float = 60) -> str:
@@ -181,6 +184,31 @@ async def test_uploads_at_once_are_one(inn: Inn) -> None:
     answers = await asyncio.gather(*(sync(till, *commands) for _ in range(3)))
     assert all(answer == answers[0] for answer in answers)
     assert len(await till.receipts()) == 50
+
+
+async def test_an_upload_is_asked_for_again_only_once_nothing_of_it_is_under_way(
+    inn: Inn, theke: Theke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of its sales met a log that was away: the answer left the others at work, and the repeat came among them."""
+    dispatcher = theke.hosts["pos"].dispatcher
+    execute, under_way, tries, met = dispatcher.execute, set(), Counter(), []
+
+    async def slow(type_: Any, command: Any, *, timeout: float) -> Any:
+        tries[command.id] += 1
+        if tries.total() == 1:
+            raise unavailable("log_unreachable")
+        met.append(command.id in under_way)
+        under_way.add(command.id)
+        await asyncio.sleep(SLOWLY_S)
+        under_way.discard(command.id)
+        return await execute(type_, command, timeout=timeout)
+
+    monkeypatch.setattr(dispatcher, "execute", slow)
+    till = await inn.till()
+    answer = await sync(till, *(sale(f"s-{number}", inn.menu["Cola"], number) for number in range(3)))
+    assert (answer["done"], answer["refused"]) == (3, 0)
+    assert sorted(tries.values()) == [2, 2, 2]
+    assert not any(met)
 
 
 async def test_uploads_are_bounded_and_guarded(inn: Inn, theke: Theke) -> None:

@@ -107,6 +107,21 @@ async def test_an_attempt_that_comes_late_does_not_take_a_claim_that_was_refused
         await late.do(Rename("b", "Anna"), id=id_)
 
 
+async def test_an_attempt_asked_for_again_since_its_refusal_was_lost_is_refused_again(place: Place) -> None:
+    """A claim that is held is noted by the append itself: the repeat met the note of its own refusal, and was told 503."""
+    async with working(place) as first, working(place) as other:
+        await other.do(Rename("a", "Anna"))
+        id_, began = uuid4(), time.monotonic()
+        for work in (first, first, other):
+            with pytest.raises(DomainError, match="claim_taken"):
+                await work.do(Rename("b", "Anna"), id=id_, began=began)
+        again = time.monotonic()
+        with pytest.raises(DomainError, match="claim_taken"):
+            await first.do(Rename("b", "Anna"), id=id_, began=began)
+        await other.do(Rename("a", "Bert"))
+        await superseded(first, Rename("b", "Anna"), id_, again)  # each of these refusals counts
+
+
 async def test_each_refusal_counts_from_its_own_moment(work: Work) -> None:
     id_ = uuid4()
     await refused(work, Move("a", "b"), id_)
