@@ -47,9 +47,14 @@ bench: setup ## measure sales, evenings, closes, uploads and the ERP beside a ba
 nightly: test ## the tests, then five minutes of chaos; SEED=7 repeats it
 	$(BIN)/python -m tests.chaos --minutes 5 $(SEED)
 
+DIKAS := tests/integration/dikas
+FAULTY := $(DIKAS)/test_a_week.py $(DIKAS)/test_an_evening.py $(DIKAS)/test_offline.py $(DIKAS)/test_payments.py \
+  $(DIKAS)/test_day_close.py $(DIKAS)/test_sales.py tests/integration/zeyos/test_conformance.py
+
 soak: setup ## kill and starve it for long; SEED=7 repeats a run
 	THEKE_FUZZ_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/dikas/test_fuzzed.py
 	THEKE_MODEL_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/eventstore/test_model.py
+	$(BIN)/python -m pytest -q -p tests.faults $(if $(SEED),--faults $(SEED)) $(FAULTY)
 	$(BIN)/python -m tests.chaos $(SEED)
 	$(BIN)/python -m tests.chaos --replicas pos=2,inventory=2,gateway=2 $(SEED)
 	$(BIN)/python -m tests.chaos.clocks
