@@ -49,6 +49,7 @@ OUTBOUND_LOOK_EVERY_S: Final = 0.002
 # Relay.
 RELAY_WINDOW_ROWS: Final = 1000
 RELAY_WINDOW_BYTES: Final = 4 * MIB
+RELAY_WINDOWS_UNDER_WAY: Final = 2  # so that the server need not wait for the next one
 RELAY_RENDERED_AT_ONCE: Final = 100  # rows; half a millisecond
 RELAY_ACK_WITHIN_S: Final = 2.0
 RELAY_SWEEP_EVERY_S: Final = 0.25

@@ -343,7 +343,8 @@ class Relay:
             await self._look_again(copy)
 
     async def _publish_rows(self, copy: _Copy) -> bool:
-        """Window after window: while one is under way, the next is rendered and the one behind it read. False if one did not go through."""
+        """Window after window: while some are under way, the next is rendered and the one behind it read. False if one did not go through;
+        then none behind it did, unless somebody else had sent what was missing."""
         try:
             async with asyncio.TaskGroup() as under_way:
                 went = await self._windows(copy, under_way)
@@ -354,7 +355,8 @@ class Relay:
         return went
 
     async def _windows(self, copy: _Copy, under_way: asyncio.TaskGroup) -> bool:
-        after, sending = copy.position, None
+        after = copy.position
+        sending: deque[asyncio.Task[bool]] = deque()
         reading = under_way.create_task(self._read(copy, after, limits.RELAY_WINDOW_ROWS))
         while rows := await reading:
             first, after, more = after + 1, after + len(rows), len(rows) == limits.RELAY_WINDOW_ROWS
@@ -363,15 +365,15 @@ class Relay:
             rendered = await self._rendered(rows)
             self._check_order(copy, first, rendered)
             for window in _cut(rendered):
-                if sending is not None:
-                    if not await sending:
+                if len(sending) == limits.RELAY_WINDOWS_UNDER_WAY:
+                    if not await sending.popleft():
                         reading.cancel()
                         return False
                     self._enter(copy, State.COPYING)
-                sending = under_way.create_task(self._publish(copy, window))
+                sending.append(under_way.create_task(self._publish(copy, window)))
             if not more:
                 break
-        return sending is None or await sending
+        return all([await window for window in sending])
 
     async def _rendered(self, rows: Sequence[Any]) -> Sequence[Rendered]:
         """A few at a time: what was sent and asked before has to leave this process, and others are waiting in it too."""

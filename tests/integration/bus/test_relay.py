@@ -327,6 +327,28 @@ async def test_what_is_read_ahead_of_a_gap_changes_nothing(bus, eventually: Even
     await assert_exact_copy(connection, logs, 1)
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2, 3])
+async def test_windows_behind_one_that_was_lost_wait_until_it_is_sent_again(bus, eventually: Eventually, monkeypatch, lost: int) -> None:
+    """Two are under way at once; nothing of the second may stand where the first belongs."""
+    monkeypatch.setattr(limits, "RELAY_ACK_WITHIN_S", 0.3)
+    monkeypatch.setattr(limits, "RELAY_WINDOW_ROWS", 100)
+    logs, connection = Logs(bus.service), await bus.connection()
+    logs.append(1, 450)
+    async with relaying(connection, logs) as relay:
+        send, sent = relay._send, []
+
+        def losing(window: Sequence[Rendered], reply: str) -> None:
+            sent.append(window[0].position)
+            if len(sent) - 1 != lost:
+                send(window, reply)
+
+        monkeypatch.setattr(relay, "_send", losing)
+        await eventually(lambda: copied(relay, 1, 450))
+    assert len(set(sent)) < len(sent), "what was lost was sent again"
+    assert relay.counts.resyncs
+    await assert_exact_copy(connection, logs, 1)
+
+
 class Unreliable(Logs):
     """Cannot be read behind its first row for the first few times."""
 
