@@ -13,6 +13,7 @@ import msgspec
 
 Param = str | int
 NO_PARAMS: Mapping[str, Param] = {}
+RETRY_AFTER_S = 0.1  # what is away for a moment is mostly back by then
 
 
 class Kind(StrEnum):
@@ -79,5 +80,5 @@ def invalid(*fields: FieldError, reason: str = "invalid_fields") -> DomainError:
     return DomainError(Kind.INVALID, reason, fields=fields)
 
 
-def unavailable(reason: str, retry_after_s: float = 0.1, **params: Param) -> DomainError:
+def unavailable(reason: str, retry_after_s: float = RETRY_AFTER_S, **params: Param) -> DomainError:
     return DomainError(Kind.UNAVAILABLE, reason, params, retry_after_s=retry_after_s)

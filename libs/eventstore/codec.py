@@ -11,11 +11,10 @@ from uuid import UUID
 
 import msgspec
 
-from libs.domain.errors import DomainError, Kind
+from libs.domain.errors import RETRY_AFTER_S, DomainError, Kind
 from libs.domain.events import Event, Recorded, event_class
 
 EVENT_MAX_BYTES = 256 * 1024
-RETRY_AFTER_S = 0.1
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 _upcasters: dict[tuple[str, int], Upcaster] = {}

@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from libs.domain.errors import DomainError, Kind
+from libs.domain.errors import RETRY_AFTER_S, DomainError, Kind
 from libs.domain.events import Recorded
 from libs.eventstore.codec import recorded
 from libs.eventstore.connections import Connections
@@ -29,7 +29,6 @@ APPEND_TIMEOUT_S = 8.0
 READ_TIMEOUT_S = 12.0  # a server that fell silent; a slow statement ends earlier, by STATEMENT_TIMEOUT_MS
 READ_MAX_ROWS = 5_000
 READERS_MAX = 2  # connections
-RETRY_AFTER_S = 0.1
 CLOSED = "closed"  # for good
 
 # a killed connection surfaces as any of these, InternalClientError being no subclass of the others; and so does a server without room:
@@ -58,7 +57,7 @@ class LogUnreachable(DomainError):
         self.why = why
 
     def __str__(self) -> str:
-        return self.why
+        return self.why or self.reason
 
 
 class LogBusy(LogUnreachable):
