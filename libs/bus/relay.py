@@ -268,7 +268,7 @@ class Relay:
             async with asyncio.timeout(limits.RELAY_SOURCE_WITHIN_S):
                 heads = await self._source.heads()
         except Exception as problem:
-            log.error("relay_heads_failed", service=self._service, error=repr(problem))
+            log.error("relay_heads_failed", service=self._service, error=str(problem) or repr(problem))
             return
         for instance in heads.keys() | before.keys():
             copy = self._copy_of(instance)
