@@ -60,6 +60,7 @@ class Faults:
             if not (_answered_whole.get() and self._strikes("answers", ANSWER)):
                 answer(server, reply, payload)
 
+        # for the whole run, before any test: nothing puts them back, so no fixture could
         Connections._take = flaky_take  # type: ignore[method-assign]
         Log.append = flaky_append  # type: ignore[method-assign]
         Server._whole = marked  # type: ignore[method-assign]

@@ -130,17 +130,19 @@ class Copying:
         subjects = [f"floor{self._turn}.{row.subject}" for row in self._rows]
         begins = time.perf_counter()
         under_way: deque[asyncio.Future[Any]] = deque()
+        replies: list[str] = []
         for start in range(0, len(self._rows), limits.RELAY_WINDOW_ROWS):
             window = self._rows[start : start + limits.RELAY_WINDOW_ROWS]
             if len(under_way) == limits.RELAY_WINDOWS_UNDER_WAY:
                 await under_way.popleft()
             acknowledged: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            reply = self._inbox.expect(_into(acknowledged))
-            acknowledged.add_done_callback(lambda _, reply=reply: self._inbox.forget(reply))  # type: ignore[misc]
             under_way.append(acknowledged)
+            replies.append(reply := self._inbox.expect(_into(acknowledged)))
             for ix, row in enumerate(window, start):
                 self._connection.send(subjects[ix], row.payload, reply if row is window[-1] else "")
         await asyncio.gather(*under_way)
+        for reply in replies:
+            self._inbox.forget(reply)
         took = time.perf_counter() - begins
         state = (await self._connection.jetstream().stream_info(stream)).state
         assert state.last_seq == len(self._rows)
