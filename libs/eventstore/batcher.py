@@ -237,7 +237,7 @@ class Batcher:
         [submission] = batch
         if isinstance(error, UnknownEvent):
             log.error("newer events in the log, stepping back", schema=self._log.schema, unknown=str(error))
-            submission.refuse(error)
+            submission.refuse(unavailable("newer_events"))
         else:
             submission.context.run(log.error, "command failed", command=submission.type.name, id=str(submission.command.id), exc_info=error)
             submission.refuse(unavailable("internal"))
